@@ -1,0 +1,79 @@
+import { createHash } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+import * as tls from "@pulumi/tls";
+import { CertificateSettings } from "../settings/settings";
+
+/** A certificate with what the application's TLS servers read beside it. All PEM. */
+export interface Certificate {
+    privateKey: pulumi.Output<string>;
+    /** Certificate and chain. */
+    fullchain: pulumi.Output<string>;
+    /** The chain alone: the certificates above the leaf. */
+    chain: pulumi.Output<string>;
+    /** SHA-256 over the certificate; servers read it only at start, so a change replaces them. */
+    fingerprint: pulumi.Output<string>;
+    /** The private authority to trust, where there is one. */
+    authority?: pulumi.Output<string>;
+}
+
+/** The certificate for all `names`, from whichever issuer the settings name. */
+export function createCertificate(name: string, settings: CertificateSettings, names: string[], opts: pulumi.ComponentResourceOptions): Certificate {
+    if (settings.issuer === "self-signed") return new PrivateAuthority(name, names, opts).certificate;
+    const [, ...above] = settings.chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    return complete(
+        pulumi.secret(settings.key),
+        pulumi.output(settings.chain),
+        pulumi.output(above.length > 0 ? `${above.join("\n")}\n` : settings.chain),
+    );
+}
+
+function complete(privateKey: pulumi.Output<string>, fullchain: pulumi.Output<string>, chain: pulumi.Output<string>): Certificate {
+    return { privateKey, fullchain, chain, fingerprint: fullchain.apply((pem) => createHash("sha256").update(pem).digest("hex").slice(0, 32)) };
+}
+
+const YEAR_HOURS = 8760;
+
+/** A certificate authority of the stack's own, for machines where no public one can reach: dev and rehearsal. */
+export class PrivateAuthority extends pulumi.ComponentResource {
+    public readonly certificate: Certificate;
+
+    constructor(name: string, names: string[], opts?: pulumi.ComponentResourceOptions) {
+        super("forwardemail:certificates:PrivateAuthority", `${name}-authority`, {}, opts);
+        const own = { parent: this };
+        // Protected, because browsers and mail clients of the operator trust this one.
+        const authorityKey = new tls.PrivateKey(`${name}-authority-key`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { ...own, protect: true });
+        const authority = new tls.SelfSignedCert(
+            `${name}-authority-cert`,
+            {
+                privateKeyPem: authorityKey.privateKeyPem,
+                subject: { commonName: `${name} private authority`, organization: "Forward Email, self-hosted" },
+                isCaCertificate: true,
+                setSubjectKeyId: true,
+                allowedUses: ["cert_signing", "crl_signing"],
+                validityPeriodHours: 10 * YEAR_HOURS,
+            },
+            { ...own, protect: true },
+        );
+        const key = new tls.PrivateKey(`${name}-key`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, own);
+        const request = new tls.CertRequest(
+            `${name}-request`,
+            { privateKeyPem: key.privateKeyPem, subject: { commonName: names[0] }, dnsNames: names },
+            own,
+        );
+        const leaf = new tls.LocallySignedCert(
+            `${name}-cert`,
+            {
+                certRequestPem: request.certRequestPem,
+                caPrivateKeyPem: authorityKey.privateKeyPem,
+                caCertPem: authority.certPem,
+                allowedUses: ["digital_signature", "server_auth"],
+                validityPeriodHours: YEAR_HOURS, // clients refuse more than 398 days
+                earlyRenewalHours: 30 * 24, // the first `up` in its last 30 days renews it
+            },
+            own,
+        );
+        const fullchain = pulumi.interpolate`${leaf.certPem}${authority.certPem}`;
+        this.certificate = { ...complete(pulumi.secret(key.privateKeyPem), fullchain, authority.certPem), authority: authority.certPem };
+        this.registerOutputs({ authority: authority.certPem });
+    }
+}

@@ -1,0 +1,51 @@
+import * as pulumi from "@pulumi/pulumi";
+import { createCertificate } from "./certificates/certificates";
+import { LocalServer } from "./server/local";
+import { CATALOGUE, publicNames, servicesOf, under } from "./services/catalogue";
+import { publicUrl } from "./services/environment";
+import { createDkimKey, createSecrets } from "./services/secrets";
+import { Services } from "./services/services";
+import { Settings } from "./settings/settings";
+
+/** What a stack tells its operator. */
+export interface Outputs {
+    /** Where the web interface answers. */
+    url: string;
+    /** Name and port of each service that mail clients connect to. */
+    endpoints: Record<string, string>;
+    version: string;
+    /** Opens the first-run page: user and password. Secret. */
+    firstRun: pulumi.Output<{ username: string; password: string }>;
+    /** The private certificate authority to trust, on stacks that have one. */
+    authority?: pulumi.Output<string>;
+}
+
+/** The whole deployment, top to bottom: secrets, keys, server, services. */
+export function deploy(settings: Settings): Outputs {
+    const { name } = settings;
+    const secrets = createSecrets(name, settings.secrets, {});
+    const dkimKey = createDkimKey(name, settings.dkimKey, {});
+    const certificate = createCertificate(name, settings.certificates, publicNames(settings.host, settings.profile), {});
+
+    const [place] = settings.servers;
+    const server = new LocalServer(`${name}-${place.name}`, { dockerHost: place.dockerHost });
+    new Services(name, { settings, server, secrets, certificate, dkimKey }, { providers: [server.provider] });
+
+    return {
+        url: publicUrl(settings, ""),
+        endpoints: endpoints(settings),
+        version: settings.images.forwardemail.tag,
+        firstRun: pulumi.secret(secrets.adminPassword.apply((password) => ({ username: "admin", password }))),
+        authority: certificate.authority,
+    };
+}
+
+function endpoints({ host, profile, network }: Settings): Record<string, string> {
+    const published = servicesOf(profile).filter((service) => CATALOGUE[service].publish.length > 0 && service !== "router");
+    return Object.fromEntries(
+        published.map((service) => [
+            service,
+            `${under(host, CATALOGUE[service].publicNames[0])}:${CATALOGUE[service].publish[0] + network.portOffset}`,
+        ]),
+    );
+}

@@ -1,0 +1,51 @@
+import * as command from "@pulumi/command";
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import { HostScript, Server } from "./server";
+
+export interface LocalServerArgs {
+    /** Docker's socket, `unix:///…`. @default what the `docker` command uses */
+    dockerHost?: string;
+}
+
+/** This machine's Docker. */
+export class LocalServer extends pulumi.ComponentResource implements Server {
+    public readonly provider: docker.Provider;
+    public readonly apiVersion: pulumi.Output<string>;
+    public readonly ready: pulumi.Resource;
+    private readonly dockerHost?: string;
+
+    constructor(
+        public readonly name: string,
+        args: LocalServerArgs,
+        opts?: pulumi.ComponentResourceOptions,
+    ) {
+        super("forwardemail:server:LocalServer", name, {}, opts);
+        this.dockerHost = args.dockerHost;
+        const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this });
+        this.provider = new docker.Provider(name, { host: args.dockerHost }, { parent: this, dependsOn: [docked] });
+        this.ready = docked;
+        this.apiVersion = docked.stdout;
+        this.registerOutputs({ apiVersion: this.apiVersion });
+    }
+
+    run(name: string, { script, environment, stdin }: HostScript, opts: pulumi.CustomResourceOptions): command.local.Command {
+        return new command.local.Command(
+            name,
+            {
+                create: script,
+                environment: { ...environment, ...(this.dockerHost ? { DOCKER_HOST: this.dockerHost } : {}) },
+                stdin,
+                // A script whose output could echo its secret input stays silent; its error output is still reported when it fails.
+                logging: stdin === undefined ? command.local.Logging.Stderr : command.local.Logging.None,
+                addPreviousOutputInEnv: false,
+            },
+            { ...opts, deleteBeforeReplace: true },
+        );
+    }
+}
+
+const DOCKER_ANSWERS = `docker version --format '{{.Server.APIVersion}}' || {
+    echo "Docker does not answer. Fix: start it (systemctl start docker), and see that this user may use it (group docker)." >&2
+    exit 1
+}`;

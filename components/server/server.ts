@@ -1,0 +1,27 @@
+import * as command from "@pulumi/command";
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+
+/** One idempotent shell script for a Docker host. The text is shown in previews and kept in the state: it holds no secret. */
+export interface HostScript {
+    script: string;
+    /** Plain values of the script. */
+    environment?: Record<string, pulumi.Input<string>>;
+    /** Secrets of the script, read from standard input: never on a command line. */
+    stdin?: pulumi.Input<string>;
+}
+
+/**
+ * A host that runs containers. The rest of the deployment does not know whether it is this machine, a VPS or a cloud
+ * instance: it uses the Docker provider, runs scripts, and depends on `ready`.
+ */
+export interface Server {
+    readonly name: string;
+    readonly provider: docker.Provider;
+    /** Version of the Docker API, `1.41`: decides what health checks may say. */
+    readonly apiVersion: pulumi.Output<string>;
+    /** Depend on it to be sure that Docker answers. */
+    readonly ready: pulumi.Resource;
+    /** Declares a script that runs on the host when it is new or has changed; its output is `stdout`. */
+    run(name: string, script: HostScript, opts: pulumi.CustomResourceOptions): command.local.Command;
+}

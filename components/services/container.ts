@@ -1,0 +1,112 @@
+import * as docker from "@pulumi/docker";
+import type { types } from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import { Settings } from "../settings/settings";
+import { CATALOGUE, Service, ServiceName, under } from "./catalogue";
+import { healthcheck } from "./health";
+import { pinnedAddress } from "./network";
+
+/** What a container needs beyond its row of the catalogue. */
+export interface ContainerArgs {
+    settings: Settings;
+    image: string;
+    /** Docker API version of the server. */
+    apiVersion: pulumi.Input<string>;
+    networkId: pulumi.Input<string>;
+    command: string[];
+    envs: pulumi.Input<string>[];
+    mounts: types.input.ContainerMount[];
+    /** A change of it replaces the container: what the program in it reads only at start. */
+    restartOn?: pulumi.Input<string>;
+}
+
+/** Labels by which `npm run up` finds the containers of a stack. */
+export const STACK_LABEL = "forwardemail.stack";
+export const SERVICE_LABEL = "forwardemail.service";
+
+/** Name of a service's container on the Docker host; routed services add a suffix, because two of them overlap while one is replaced. */
+export function containerName(settings: Settings, service: ServiceName): string {
+    return `${settings.name}-${service.replaceAll("_", "-")}`;
+}
+
+/** The container of a service. `up` waits until it is healthy; a container that does not get there fails the `up`. */
+export function createContainer(service: ServiceName, args: ContainerArgs, opts: pulumi.CustomResourceOptions): docker.Container {
+    const row = CATALOGUE[service];
+    const { settings } = args;
+    const name = containerName(settings, service);
+    const memory = settings.memoryMb[service];
+    return new docker.Container(
+        name,
+        {
+            name: row.routed ? undefined : name, // unset: Pulumi adds a random suffix
+            image: args.image,
+            command: args.command,
+            user: row.user,
+            hostname: hostname(row, settings.host),
+            envs: args.envs,
+            mounts: args.mounts,
+            networksAdvanced: [{ name: args.networkId, aliases: aliases(row, settings.host, service), ipv4Address: pinned(service, settings) }],
+            ports: ports(row, settings),
+            labels: labels(settings, service, args.restartOn),
+            healthcheck: pulumi.output(args.apiVersion).apply((api) => healthcheck(row.probe, api)),
+            wait: true,
+            waitTimeout: settings.startTimeout,
+            memory,
+            memorySwap: memory, // equal: no swap; left out it would differ on every `up`
+            stopTimeout: row.stopSeconds,
+            destroyGraceSeconds: row.stopSeconds, // else Docker is told to kill at once
+            ulimits: [{ name: "nofile", soft: settings.openFiles, hard: settings.openFiles }],
+            ...HARDENED,
+            readOnly: row.readOnly,
+            tmpfs: row.readOnly ? { "/tmp": "rw,noexec,nosuid,nodev,size=64m" } : undefined,
+        },
+        {
+            ...opts,
+            // A routed service starts its new container beside the old one, and the route moves when it is healthy.
+            // The others own a port or data, and there can be only one.
+            deleteBeforeReplace: !row.routed,
+            // Docker cannot change these on a container; the provider would report success and do nothing.
+            replaceOnChanges: ["healthcheck", "tmpfs"],
+        },
+    );
+}
+
+const HARDENED = {
+    restart: "unless-stopped",
+    // Nothing is added back: on a bridge a process without privileges may bind any port of its own network namespace.
+    capabilities: { drops: ["ALL"] },
+    securityOpts: ["no-new-privileges:true"],
+    logDriver: "json-file",
+    logOpts: { "max-size": "10m", "max-file": "3" },
+} satisfies Partial<docker.ContainerArgs>;
+
+function hostname(row: Service, host: string): string {
+    return row.hostname.endsWith(".") ? `${row.hostname}${host}` : row.hostname;
+}
+
+function aliases(row: Service, host: string, service: ServiceName): string[] {
+    const short = row.routed ? [] : [service];
+    return [...short, ...row.aliases.map((label) => under(host, label))];
+}
+
+/** smtp_bree marks the mail it works on with its address; a successor with the same one can release what was left locked. */
+function pinned(service: ServiceName, settings: Settings): string | undefined {
+    return service === "smtp_bree" ? pinnedAddress(settings.network.subnet4, 0) : undefined;
+}
+
+/** Ascending by port, IPv4 first: the order in which Docker reports them. IPv6 only where the network has it, else the client's address is lost. */
+function ports(row: Service, { network }: Settings): types.input.ContainerPort[] {
+    const ips = network.ipv6 ? [network.bindAddress, network.bindAddress === "0.0.0.0" ? "::" : "::1"] : [network.bindAddress];
+    return [...row.publish]
+        .sort((a, b) => a - b)
+        .flatMap((port) => ips.map((ip) => ({ internal: port, external: port + network.portOffset, ip, protocol: "tcp" })));
+}
+
+function labels(settings: Settings, service: ServiceName, restartOn?: pulumi.Input<string>): types.input.ContainerLabel[] {
+    const all: Record<string, pulumi.Input<string> | undefined> = {
+        [STACK_LABEL]: settings.name,
+        [SERVICE_LABEL]: service,
+        "forwardemail.certificate": restartOn,
+    };
+    return Object.entries(all).flatMap(([label, value]) => (value === undefined ? [] : [{ label, value }]));
+}

@@ -1,0 +1,76 @@
+import * as docker from "@pulumi/docker";
+import type { types } from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import { Server } from "../server/server";
+
+/** Where a store or a set of files lives on the Docker host: a named volume, or a folder of the data directory. */
+export interface Place {
+    /** Name of the volume or path of the folder: what `docker run -v` takes. */
+    source: pulumi.Output<string>;
+    mount(target: string, readOnly: boolean): types.input.ContainerMount;
+}
+
+/** Declares the place `role`; a folder needs no resource, Docker makes it on first use. */
+export function createPlace(role: string, args: { name: string; directory?: string }, opts: pulumi.CustomResourceOptions): Place {
+    const type = args.directory ? "bind" : "volume";
+    const source = args.directory
+        ? pulumi.output(`${args.directory}/${role}`)
+        : // A fixed name: after a lost state the data is found again (and guarded, see store.ts) instead of silently replaced by an empty volume.
+          new docker.Volume(`${args.name}-${role}`, { name: `${args.name}-${role}` }, opts).name;
+    return { source, mount: (target, readOnly) => ({ type, source, target, readOnly }) };
+}
+
+export interface FileSetArgs {
+    server: Server;
+    place: Place;
+    /** Image whose user will read the files; the user's number is looked up in it. */
+    image: { reference: string; pulled: pulumi.Resource };
+    user: string;
+    /** Content by file name. May be secret. */
+    files: Record<string, pulumi.Input<string>>;
+    /** Shell commands to run on the host after the files are in place, such as a reload. */
+    then?: string;
+}
+
+/**
+ * Files for a container that mounts them read-only: each replaced atomically, mode 0440, owned by the container's user.
+ * They go to the host by standard input, so that a key is never on a command line or in an image.
+ */
+export function writeFiles(name: string, args: FileSetArgs, opts: pulumi.CustomResourceOptions): pulumi.Resource {
+    const names = Object.keys(args.files).sort();
+    const lines = pulumi
+        .all(names.map((file) => args.files[file]))
+        .apply((contents) => contents.map((content, at) => `${names[at]} ${Buffer.from(content).toString("base64")}`).join("\n"));
+    return args.server.run(
+        name,
+        {
+            script: [runAsRoot(args.image.reference, INSTALL), ...(args.then ? [args.then] : [])].join("\n"),
+            environment: { PLACE: args.place.source, OWNER: args.user },
+            stdin: pulumi.interpolate`${lines}\n`,
+        },
+        { ...opts, dependsOn: [args.image.pulled] },
+    );
+}
+
+const INSTALL = `set -eu
+umask 077
+while read -r file content; do
+    printf %s "$content" | base64 -d > "/place/.$file.new"
+    chown "$OWNER:" "/place/.$file.new"
+    chmod 0440 "/place/.$file.new"
+    mv -f "/place/.$file.new" "/place/$file"
+done
+chown "$OWNER:" /place
+chmod 0750 /place`;
+
+/**
+ * A shell line that runs `script` as root in a throw-away container with the place mounted on /place. PLACE, OWNER and
+ * whatever else the script reads come from the environment. In the image, because only there the user has a number.
+ */
+export function runAsRoot(reference: string, script: string, variables: string[] = ["OWNER"]): string {
+    const capabilities = ["CHOWN", "DAC_OVERRIDE", "FOWNER"].map((name) => `--cap-add ${name}`).join(" ");
+    const environment = variables.map((name) => `-e ${name}`).join(" ");
+    return `set -eu
+docker run --rm -i --network none --user 0:0 --cap-drop ALL ${capabilities} --security-opt no-new-privileges ${environment} \\
+    -v "$PLACE:/place" --entrypoint /bin/sh '${reference}' -c '${script.replaceAll("'", `'\\''`)}'`;
+}

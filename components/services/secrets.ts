@@ -1,0 +1,72 @@
+import { createHash } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+import * as tls from "@pulumi/tls";
+
+/** Secrets the deployment needs. Each may be given in the stack's config (restore, migration); what is not given is generated once. */
+export const SECRETS = {
+    helperEncryptionKey: { format: "text", length: 32, what: "HELPER_ENCRYPTION_KEY: encrypts tokens and mailbox passwords" },
+    txtEncryptionKey: { format: "hex", length: 32, what: "TXT_ENCRYPTION_KEY: encrypts DNS TXT records of forwarding addresses" },
+    srsSecret: { format: "text", length: 32, what: "SRS_SECRET: signs rewritten senders of forwarded mail" },
+    webhookSignatureKey: { format: "hex", length: 32, what: "WEBHOOK_SIGNATURE_KEY: signs outgoing webhooks" },
+    apiSecret: { format: "hex", length: 64, what: "API_SECRETS: what services say to each other" },
+    smtpTransportPassword: { format: "text", length: 32, what: "SMTP_TRANSPORT_PASS: system mail" },
+    adminPassword: { format: "text", length: 24, what: "AUTH_BASIC_PASSWORD: opens the first-run page" },
+    mongodbPassword: { format: "text", length: 32, what: "password of the MongoDB user" },
+    redisPassword: { format: "text", length: 32, what: "password of Redis" },
+} as const;
+
+export type SecretName = keyof typeof SECRETS;
+export type Secrets = Record<SecretName, pulumi.Output<string>>;
+
+/** Data written with these cannot be read with others: their fingerprints travel with the data (stores.ts). */
+const BOUND_TO_DATA: SecretName[] = ["helperEncryptionKey", "txtEncryptionKey"];
+
+/**
+ * Given or generated secrets. Generated ones are protected: losing HELPER_ENCRYPTION_KEY makes every mailbox unreadable.
+ * Letters and digits only, with both cases, because the application's env loader turns commas into lists, digits into
+ * numbers and HTML-escapes the rest (facts of @ladjs/env: dotenv-parse-variables, Mustache).
+ */
+export function createSecrets(name: string, given: Partial<Secrets>, opts: pulumi.CustomResourceOptions): Secrets {
+    const entries = (Object.keys(SECRETS) as SecretName[]).map((key) => {
+        const { format, length } = SECRETS[key];
+        const value = given[key] ?? generate(`${name}-${key}`, format, length, opts);
+        return [key, pulumi.secret(value)];
+    });
+    return Object.fromEntries(entries);
+}
+
+function generate(name: string, format: "text" | "hex", length: number, opts: pulumi.CustomResourceOptions): pulumi.Output<string> {
+    const password = new random.RandomPassword(
+        name,
+        { length: Math.max(length, 32), special: false, minLower: 1, minUpper: 1, minNumeric: 1 },
+        { ...opts, protect: true },
+    );
+    return password.result.apply((text) => (format === "hex" ? hexKey(text, length) : text.slice(0, length)));
+}
+
+/**
+ * Hexadecimal digits from a random seed. A value such as 12e45 would be a *number* to the application's env loader, so the
+ * first digest that cannot be read as one is taken.
+ */
+export function hexKey(seed: string, digits: number): string {
+    for (let round = 0; ; round++) {
+        const hex = createHash("sha512").update(`${seed}:${round}`).digest("hex").slice(0, digits);
+        if (Number.isNaN(Number(hex))) return hex;
+    }
+}
+
+/** The DKIM key of the deployment itself: RSA 2048, which every verifier takes (RFC 8301 §3.2), in the PEM that OpenSSL's genrsa writes. */
+export function createDkimKey(name: string, given: pulumi.Output<string> | undefined, opts: pulumi.CustomResourceOptions): pulumi.Output<string> {
+    if (given) return pulumi.secret(given);
+    const key = new tls.PrivateKey(`${name}-dkim`, { algorithm: "RSA", rsaBits: 2048 }, { ...opts, protect: true });
+    return pulumi.secret(key.privateKeyPem);
+}
+
+/** One line per secret that data depends on. Safe to store beside the data: the secrets are random and 128 bits or more. */
+export function fingerprints(secrets: Secrets): pulumi.Output<string> {
+    const lines = BOUND_TO_DATA.map((key) =>
+        secrets[key].apply((value) => `${key} ${createHash("sha256").update(`${key}:${value}`).digest("hex").slice(0, 32)}`),
+    );
+    return pulumi.unsecret(pulumi.all(lines).apply((all) => all.join("\n")));
+}

@@ -1,0 +1,164 @@
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import { Certificate } from "../certificates/certificates";
+import { Server } from "../server/server";
+import { Settings } from "../settings/settings";
+import { CATALOGUE, ImageName, ServiceName, StoreName, servicesOf } from "./catalogue";
+import { containerName, createContainer } from "./container";
+import { mongodb, redis } from "./databases";
+import { KEY_DIRECTORY, STORAGE, applicationEnvironment } from "./environment";
+import { Place, createPlace, writeFiles } from "./files";
+import { createNetwork } from "./network";
+import { ROUTER_DIRECTORY, Routes, reload, routerConfig } from "./router";
+import { Secrets, fingerprints } from "./secrets";
+import { Store } from "./store";
+
+export interface ServicesArgs {
+    settings: Settings;
+    server: Server;
+    secrets: Secrets;
+    certificate: Certificate;
+    dkimKey: pulumi.Output<string>;
+}
+
+/** Every container of a deployment on one server, with its network, data and keys. */
+export class Services extends pulumi.ComponentResource {
+    public readonly containers: Partial<Record<ServiceName, docker.Container>> = {};
+    private readonly images: Record<ImageName, docker.RemoteImage>;
+    private readonly network: docker.Network;
+    private readonly stores: Record<StoreName, Store>;
+    private readonly keys: { place: Place; written: pulumi.Resource };
+
+    constructor(
+        name: string,
+        private readonly args: ServicesArgs,
+        opts?: pulumi.ComponentResourceOptions,
+    ) {
+        super("forwardemail:services:Services", name, {}, opts);
+        this.images = this.pullImages();
+        this.network = createNetwork(name, args.settings.network, { parent: this });
+        this.stores = this.claimStores();
+        this.keys = this.writeKeys();
+        const services = servicesOf(args.settings.profile).filter((service) => service !== "router");
+        for (const service of services) this.containers[service] = this.run(service);
+        this.containers.router = this.runRouter();
+        this.registerOutputs({});
+    }
+
+    private pullImages(): Record<ImageName, docker.RemoteImage> {
+        const { settings, server } = this.args;
+        const pull = (image: ImageName) =>
+            new docker.RemoteImage(
+                `${settings.name}-${image}`,
+                // Old images stay: going back to one must not depend on the registry.
+                { name: settings.images[image].reference, keepLocally: true },
+                { parent: this, dependsOn: [server.ready] },
+            );
+        return { forwardemail: pull("forwardemail"), mongodb: pull("mongodb"), redis: pull("redis"), nginx: pull("nginx") };
+    }
+
+    private image(name: ImageName): { reference: string; pulled: pulumi.Resource } {
+        return { reference: this.args.settings.images[name].reference, pulled: this.images[name] };
+    }
+
+    private claimStores(): Record<StoreName, Store> {
+        const { settings, server, secrets } = this.args;
+        const marks = fingerprints(secrets);
+        const claim = (role: StoreName, image: ImageName, user: string) =>
+            new Store(role, { server, name: settings.name, ...settings.data, image: this.image(image), user, fingerprints: marks }, { parent: this });
+        return {
+            mongodb: claim("mongodb", "mongodb", CATALOGUE.mongodb.user),
+            redis: claim("redis", "redis", CATALOGUE.redis.user),
+            mailboxes: claim("mailboxes", "forwardemail", CATALOGUE.sqlite.user),
+        };
+    }
+
+    private writeKeys(): { place: Place; written: pulumi.Resource } {
+        const { settings, server, certificate, dkimKey } = this.args;
+        const place = createPlace("keys", { name: settings.name, directory: settings.data.directory }, { parent: this });
+        const files = {
+            "privkey.pem": certificate.privateKey,
+            "fullchain.pem": certificate.fullchain,
+            "chain.pem": certificate.chain,
+            "dkim.key": dkimKey,
+        };
+        const written = writeFiles(
+            `${settings.name}-keys-files`,
+            { server, place, image: this.image("forwardemail"), user: CATALOGUE.web.user, files },
+            { parent: this },
+        );
+        return { place, written };
+    }
+
+    /** No container starts before *all* data has been claimed: a wrong key must not reach even one of the stores. */
+    private run(service: ServiceName): docker.Container {
+        const row = CATALOGUE[service];
+        const { settings, server, certificate } = this.args;
+        const needs = row.needs.map((other) => this.containers[other]).filter((other) => other !== undefined);
+        const claims = Object.values(this.stores).map((store) => store.claimed);
+        return createContainer(
+            service,
+            {
+                settings,
+                image: settings.images[row.image].reference,
+                apiVersion: server.apiVersion,
+                networkId: this.network.id,
+                ...this.program(service),
+                restartOn: row.keys ? certificate.fingerprint : undefined,
+            },
+            { parent: this, dependsOn: [this.images[row.image], ...claims, ...(row.keys ? [this.keys.written] : []), ...needs] },
+        );
+    }
+
+    /** What runs in the container, with which environment and which mounts. */
+    private program(service: ServiceName) {
+        const { settings, secrets } = this.args;
+        const row = CATALOGUE[service];
+        if (row.image !== "forwardemail") {
+            const { data, ...start } = row.image === "mongodb" ? mongodb(secrets) : redis(secrets);
+            return { ...start, mounts: row.stores.map((store) => this.stores[store].place.mount(data, false)) };
+        }
+        const environment = applicationEnvironment(settings, secrets);
+        return {
+            command: ["node", row.entry!],
+            envs: Object.entries(environment).map(([key, value]) => pulumi.interpolate`${key}=${value}`),
+            mounts: [
+                this.keys.place.mount(KEY_DIRECTORY, true),
+                ...row.stores.map((store) => this.stores[store].place.mount(`/mnt/${STORAGE}`, false)),
+            ],
+        };
+    }
+
+    /** The router knows only containers that are healthy: its configuration depends on them, and moves by reload. */
+    private runRouter(): docker.Container {
+        const { settings, server } = this.args;
+        const place = createPlace("router", { name: settings.name, directory: settings.data.directory }, { parent: this });
+        const routed = (Object.keys(this.containers) as ServiceName[]).filter((service) => CATALOGUE[service].routed);
+        const routes = pulumi.all(Object.fromEntries(routed.map((service) => [service, this.containers[service]!.name])));
+        const written = writeFiles(
+            `${settings.name}-router-files`,
+            {
+                server,
+                place,
+                image: this.image("nginx"),
+                user: CATALOGUE.router.user,
+                files: { "nginx.conf": routes.apply((known) => routerConfig(settings, known as Routes)) },
+                then: reload(containerName(settings, "router")),
+            },
+            { parent: this },
+        );
+        return createContainer(
+            "router",
+            {
+                settings,
+                image: settings.images.nginx.reference,
+                apiVersion: server.apiVersion,
+                networkId: this.network.id,
+                command: ["nginx", "-c", `${ROUTER_DIRECTORY}/nginx.conf`, "-g", "daemon off;"],
+                envs: [],
+                mounts: [place.mount(ROUTER_DIRECTORY, true)],
+            },
+            { parent: this, dependsOn: [this.images.nginx, written] },
+        );
+    }
+}

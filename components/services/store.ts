@@ -1,0 +1,64 @@
+import * as pulumi from "@pulumi/pulumi";
+import { Server } from "../server/server";
+import { StoreName } from "./catalogue";
+import { Place, createPlace, runAsRoot } from "./files";
+
+export interface StoreArgs {
+    server: Server;
+    /** Prefix of the volume's name on the Docker host. */
+    name: string;
+    /** Data directory; unset keeps the data in a named volume. */
+    directory?: string;
+    /** Image and user that own the data. */
+    image: { reference: string; pulled: pulumi.Resource };
+    user: string;
+    /** Fingerprints of the keys that the data is written with, a line each. */
+    fingerprints: pulumi.Input<string>;
+    /** Accept data that carries no mark, such as an import. */
+    adopt: boolean;
+}
+
+/**
+ * Data that must outlive every container. Its volume is protected: removing it takes a deliberate `npm run down -- --delete-data`.
+ * The data carries a mark with the deployment's name and the fingerprints of its keys; where the mark is another, nothing starts.
+ */
+export class Store extends pulumi.ComponentResource {
+    public readonly place: Place;
+    /** Depend on it before touching the data. */
+    public readonly claimed: pulumi.Resource;
+
+    constructor(role: StoreName, args: StoreArgs, opts?: pulumi.ComponentResourceOptions) {
+        const name = `${args.name}-${role}`;
+        super("forwardemail:services:Store", name, {}, opts);
+        this.place = createPlace(role, args, { parent: this, protect: true });
+        this.claimed = args.server.run(
+            `${name}-claim`,
+            {
+                script: runAsRoot(args.image.reference, CLAIM, ["OWNER", "STORE", "MARK", "ADOPT"]),
+                environment: {
+                    PLACE: this.place.source,
+                    OWNER: args.user,
+                    STORE: role,
+                    ADOPT: String(args.adopt),
+                    MARK: pulumi.interpolate`deployment ${args.name}\n${args.fingerprints}`,
+                },
+            },
+            { parent: this, dependsOn: [args.image.pulled] },
+        );
+        this.registerOutputs({ source: this.place.source });
+    }
+}
+
+const CLAIM = `set -eu
+mark=/place/.forwardemail
+refuse() { echo "REFUSED: the $STORE data ($1). Nothing was started or changed. Fix: $2" >&2; exit 3; }
+if [ -e "$mark" ]; then
+    [ "$(cat "$mark")" = "$MARK" ] || refuse "it was written with other keys, or by another deployment: $(head -n 1 "$mark")" \\
+        "bring back the state, or give the old keys as config secrets (helperEncryptionKey, txtEncryptionKey); or point the stack at other data"
+elif [ -n "$(ls -A /place | grep -vxF lost+found || true)" ] && [ "$ADOPT" != true ]; then
+    refuse "it holds files but no mark of a deployment" "to take it over with the keys of this stack, set data.adopt to true"
+else
+    printf "%s\\n" "$MARK" > "$mark.new"
+    mv -f "$mark.new" "$mark"
+fi
+[ "$(stat -c %U /place)" = "$OWNER" ] || chown -R "$OWNER:" /place`;

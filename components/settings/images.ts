@@ -1,0 +1,57 @@
+import { z } from "zod";
+import { Problem } from "../errors";
+import { ImageName } from "../services/catalogue";
+import { Config } from "./schema";
+import { Image } from "./settings";
+
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const family = z.strictObject({
+    /** Repository with its registry. */
+    repository: z.string(),
+    /** Known releases by tag, in any order. `digest` is null until `npm run images:update` has asked the registry. */
+    releases: z.record(z.string(), z.strictObject({ digest: digest.nullable() })),
+});
+/** images.lock.json: which releases are known and what their tags meant when they were looked up. */
+export const lockSchema = z.strictObject({ forwardemail: family, mongodb: family, redis: family, nginx: family });
+export type Lock = z.output<typeof lockSchema>;
+
+export function parseLock(text: string): Lock {
+    return lockSchema.parse(JSON.parse(text));
+}
+
+/** The images that a config asks for, by digest. A tag that the lock file does not know is a problem, never a guess. */
+export function selectImages(config: Config, lock: Lock, problems: Problem[], allowUnpinned = false): Record<ImageName, Image> {
+    const pick = (name: ImageName, key: string, tag: string | undefined): Image => {
+        const { repository, releases } = lock[name];
+        const wanted = tag ?? newest(Object.keys(releases));
+        const known = releases[wanted];
+        if (!known || (!known.digest && !allowUnpinned)) {
+            problems.push({
+                key,
+                message: known
+                    ? `${repository}:${wanted} has no digest in ${config.images.lockFile} yet`
+                    : `got "${wanted}", wanted a tag of ${config.images.lockFile}: ${Object.keys(releases).join(", ")}`,
+                fix: known ? "npm run images:update" : `choose one of these, or add it with npm run images:update -- ${name} ${wanted}`,
+            });
+        }
+        return { tag: wanted, reference: `${repository}:${wanted}${known?.digest ? `@${known.digest}` : ""}` };
+    };
+    return {
+        forwardemail: pick("forwardemail", "version", config.version === "latest" ? undefined : config.version),
+        mongodb: pick("mongodb", "images.mongodb", config.images.mongodb),
+        redis: pick("redis", "images.redis", config.images.redis),
+        nginx: pick("nginx", "images.nginx", config.images.nginx),
+    };
+}
+
+/** Highest release by version number; pre-releases only where there is nothing else. */
+export function newest(tags: string[]): string {
+    const parts = (tag: string) => (/^v?(\d+(?:\.\d+)*)/.exec(tag)?.[1] ?? "0").split(".").map(Number);
+    const final = tags.filter((tag) => !tag.includes("-"));
+    return (final.length > 0 ? final : tags).reduce((best, tag) => {
+        const a = parts(tag);
+        const b = parts(best);
+        const at = a.findIndex((n, i) => n !== (b[i] ?? 0));
+        return at >= 0 && a[at] > (b[at] ?? 0) ? tag : best;
+    });
+}

@@ -1,0 +1,87 @@
+import { createHash } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+import * as runtimeConfig from "@pulumi/pulumi/runtime/config";
+import { Problem, SettingsError } from "../errors";
+import { CATALOGUE, SERVICE_NAMES, ServiceName } from "../services/catalogue";
+import { SECRETS, SecretName } from "../services/secrets";
+import { crossChecks, placed } from "./crosschecks";
+import { Lock, parseLock, selectImages } from "./images";
+import { Context, RawConfig, parse, readProjectFile } from "./parse";
+import { Config } from "./schema";
+import { CertificateSettings, NetworkSettings, Settings } from "./settings";
+
+/** Settings of the running stack. The only reader of Pulumi's config. Throws {@link SettingsError} with all problems at once. */
+export function loadSettings(directory = process.cwd()): Settings {
+    const project = pulumi.getProject();
+    const own = Object.entries(pulumi.runtime.allConfig()).filter(([key]) => key.startsWith(`${project}:`));
+    const encrypted = own.filter(([key]) => isSecret(key)).map(([key]) => key.slice(project.length + 1));
+    const raw = Object.fromEntries(own.map(([key, value]) => [key.slice(project.length + 1), value]));
+    return buildSettings(raw, { project, stack: pulumi.getStack(), directory, encrypted: new Set(encrypted) });
+}
+
+/** Exported by the SDK, but not typed: Pulumi's own `Config` class has no way to ask. */
+const { isConfigSecret: isSecret } = runtimeConfig as unknown as { isConfigSecret(key: string): boolean };
+
+/** The same from a config that was read from anywhere: what `npm run up` and `npm run plan` ask before an engine starts. */
+export function buildSettings(raw: RawConfig, context: Context): Settings {
+    const { config, broken, problems } = parse(raw, context.encrypted);
+    problems.push(...crossChecks(config, broken, raw, context.directory));
+    const lock = readLock(config, context.directory, problems);
+    const images = lock && selectImages(config, lock, problems, context.allowUnpinned);
+    if (!images || problems.length > 0) throw new SettingsError(context.stack, problems);
+    const name = `${context.project}-${context.stack}`;
+    return {
+        name,
+        host: config.host,
+        domains: config.domains.length > 0 ? config.domains : [config.host],
+        profile: config.profile,
+        images,
+        servers: placed(config),
+        network: network(name, config),
+        certificates: certificates(config, raw, context.directory),
+        data: config.data,
+        memoryMb: Object.fromEntries(SERVICE_NAMES.map((s) => [s, config.services[s]?.memory ?? CATALOGUE[s].memoryMb])) as Record<
+            ServiceName,
+            number
+        >,
+        environment: context.encrypted.has("environment") ? secretValues(config.environment) : config.environment,
+        openFiles: config.openFiles,
+        startTimeout: config.startTimeout,
+        secrets: Object.fromEntries((Object.keys(SECRETS) as SecretName[]).filter((key) => raw[key]).map((key) => [key, pulumi.secret(raw[key])])),
+        dkimKey: raw.dkimKey ? pulumi.secret(raw.dkimKey) : undefined,
+    };
+}
+
+function secretValues(record: Record<string, string>): Record<string, pulumi.Output<string>> {
+    return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, pulumi.secret(value)]));
+}
+
+function readLock(config: Config, directory: string, problems: Problem[]): Lock | undefined {
+    const file = config.images.lockFile;
+    try {
+        return parseLock(readProjectFile(directory, file));
+    } catch (error) {
+        problems.push({
+            key: "images.lockFile",
+            message: `${file} cannot be used (${(error as Error).message.split("\n")[0]})`,
+            fix: "npm run images:update, or name another file",
+        });
+        return undefined;
+    }
+}
+
+/** Subnets follow from the stack's name, so that stacks on one host differ and an address that is pinned stays. */
+function network(name: string, config: Config): NetworkSettings {
+    const hash = createHash("sha256").update(name).digest("hex");
+    const { subnet, ...rest } = config.network;
+    return {
+        ...rest,
+        subnet4: subnet ?? `10.89.${parseInt(hash.slice(0, 2), 16)}.0/24`,
+        subnet6: `fd${hash.slice(2, 4)}:${hash.slice(4, 8)}:${hash.slice(8, 12)}::/64`,
+    };
+}
+
+function certificates(config: Config, raw: RawConfig, directory: string): CertificateSettings {
+    if (config.certificates.issuer === "self-signed") return config.certificates;
+    return { issuer: "provided", chain: readProjectFile(directory, config.certificates.chainFile), key: pulumi.secret(raw.certificateKey) };
+}

@@ -1,0 +1,109 @@
+import * as net from "node:net";
+import { z } from "zod";
+import { SERVICE_NAMES } from "../services/catalogue";
+
+// The shape of a stack's config. Each message ends the sentence "got X, wanted …".
+// Pulumi.yaml declares the same keys for `pulumi config` and the editor; a unit test holds the two together.
+
+/** A DNS name of at least two labels, lower case, no trailing dot (RFC 1035 §2.3.1, RFC 1123 §2.1). */
+const DNS_NAME = /^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$/;
+const dnsName = z.string("a DNS name in quotes").regex(DNS_NAME, "a DNS name such as mail.example.com: lower case, no scheme, no trailing dot");
+
+/** Memory as Docker writes it: a whole number with a unit, `512m` or `2g`. In MiB after parsing. */
+const memory = z
+    .string("a number with a unit, such as 512m or 2g")
+    .regex(/^[1-9][0-9]{0,5}[mg]$/, "a whole number with a unit, such as 512m or 2g")
+    .transform((text) => Number(text.slice(0, -1)) * (text.endsWith("g") ? 1024 : 1));
+
+const subnet4 = z.string("an IPv4 subnet such as 10.89.7.0/24").refine((text) => {
+    const [address, bits] = text.split("/");
+    return net.isIPv4(address) && /^(1[6-9]|2[0-7])$/.test(bits ?? "");
+}, "an IPv4 subnet of 16 to 27 bits, such as 10.89.7.0/24");
+
+const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
+
+const server = z.strictObject(
+    {
+        name: z.string("a name").regex(/^[a-z][a-z0-9-]{0,30}$/, "a short lower-case name, such as main"),
+        kind: z.enum(["local", "ssh", "aws"], "local (ssh and aws: not available yet)"),
+        dockerHost: z
+            .string("a Docker address")
+            .regex(/^unix:\/\/\/.+/, "a local socket such as unix:///var/run/docker.sock")
+            .optional(),
+        services: z.union([z.literal("all"), z.array(serviceName)], `"all" or a list of services`).default("all"),
+    },
+    "a map with name, kind and services",
+);
+
+const certificates = z.discriminatedUnion(
+    "issuer",
+    [
+        z.strictObject({ issuer: z.literal("self-signed") }),
+        z.strictObject({ issuer: z.literal("provided"), chainFile: z.string("the path of a PEM file: certificate first, then its chain") }),
+    ],
+    "issuer: self-signed or provided (acme: not available yet)",
+);
+
+export const schema = z.strictObject({
+    host: dnsName,
+    domains: z.array(dnsName, "a list of DNS names").default([]),
+    profile: z.enum(["full", "forwarding"], "full or forwarding").default("full"),
+    version: z
+        .string("a release such as v2.15.0, or latest")
+        .regex(/^(latest|v\d+\.\d+\.\d+(-[\w.]+)?)$/, "a release such as v2.15.0, or latest")
+        .default("latest"),
+    images: z
+        .strictObject(
+            {
+                lockFile: z.string("a path").default("images.lock.json"),
+                mongodb: z.string("a tag in quotes").optional(),
+                redis: z.string("a tag in quotes").optional(),
+                nginx: z.string("a tag in quotes").optional(),
+            },
+            "a map with lockFile, mongodb, redis, nginx",
+        )
+        .prefault({}),
+    servers: z
+        .array(server, "a list of servers")
+        .default([])
+        .transform((list) => (list.length > 0 ? list : [{ name: "main", kind: "local" as const, services: "all" as const, dockerHost: undefined }])),
+    network: z
+        .strictObject(
+            {
+                ipv6: z.boolean("true or false").default(false),
+                portOffset: z.int("a whole number").min(0, "0 or more").max(64000, "64000 or less").default(0),
+                bindAddress: z.ipv4("an IPv4 address of the server, such as 127.0.0.1").default("0.0.0.0"),
+                subnet: subnet4.optional(),
+            },
+            "a map with ipv6, portOffset, bindAddress, subnet",
+        )
+        .prefault({}),
+    certificates: certificates.default({ issuer: "self-signed" }),
+    data: z
+        .strictObject(
+            {
+                directory: z
+                    .string("an absolute path")
+                    .regex(/^\/[^:]+[^/:]$/, "an absolute path without a colon, such as /srv/forwardemail")
+                    .optional(),
+                adopt: z.boolean("true or false").default(false),
+            },
+            "a map with directory, adopt",
+        )
+        .prefault({}),
+    services: z
+        .partialRecord(serviceName, z.strictObject({ memory: memory.optional() }, "a map with memory"), "a map from service to its overrides")
+        .default({}),
+    environment: z
+        .record(
+            z.string().regex(/^[A-Z][A-Z0-9_]*$/, "a name of capital letters, digits and underscores"),
+            z.string("text in quotes"),
+            "a map from variable to text",
+        )
+        .default({}),
+    // mongod warns below 64000; a host whose own limit is lower cannot give more than it has.
+    openFiles: z.int("a whole number").min(1024, "1024 or more").max(1048576, "1048576 or less").default(65536),
+    startTimeout: z.int("a whole number of seconds").min(10, "10 or more").max(1800, "1800 or less").default(180),
+});
+
+export type Config = z.output<typeof schema>;

@@ -1,0 +1,57 @@
+import * as pulumi from "@pulumi/pulumi";
+import { ImageName, Profile, ServiceName } from "../services/catalogue";
+import { SecretName } from "../services/secrets";
+
+/** Everything that decides a deployment, checked and with its defaults. Made by parse.ts, read by everything else. */
+export interface Settings {
+    /** Prefix of every name on the Docker host: `forwardemail-dev`. Several stacks can share one host. */
+    name: string;
+    /** Where the deployment lives. Its services are `smtp.HOST`, `mx.HOST` … */
+    host: string;
+    /** Mail domains it serves. */
+    domains: string[];
+    profile: Profile;
+    images: Record<ImageName, Image>;
+    servers: ServerSettings[];
+    network: NetworkSettings;
+    certificates: CertificateSettings;
+    data: { directory?: string; adopt: boolean };
+    /** Memory limit of each service in MiB. */
+    memoryMb: Record<ServiceName, number>;
+    /** Extra environment of the application; secret where the stack file holds any of it encrypted. */
+    environment: Record<string, pulumi.Input<string>>;
+    /** Limit of open files in each container. */
+    openFiles: number;
+    /** How long a service may take to become healthy, in seconds. */
+    startTimeout: number;
+    /** Secrets given in the config instead of generated. */
+    secrets: Partial<Record<SecretName, pulumi.Output<string>>>;
+    dkimKey?: pulumi.Output<string>;
+}
+
+export interface Image {
+    tag: string;
+    /** `repository:tag@sha256:…`: the tag is for the reader, the digest decides. */
+    reference: string;
+}
+
+export interface ServerSettings {
+    name: string;
+    kind: "local";
+    /** Docker's socket; unset is Docker's own default. */
+    dockerHost?: string;
+    services: ServiceName[];
+}
+
+export interface NetworkSettings {
+    ipv6: boolean;
+    portOffset: number;
+    bindAddress: string;
+    /** IPv4 subnet of the bridge network in CIDR form. */
+    subnet4: string;
+    /** IPv6 subnet of the bridge network, a unique local /64 (RFC 4193). */
+    subnet6: string;
+}
+
+export type CertificateSettings =
+    { issuer: "self-signed" } | { issuer: "provided"; /** Certificate and its chain, PEM. */ chain: string; key: pulumi.Output<string> };

@@ -1,0 +1,69 @@
+import * as path from "node:path";
+import { parseArgs } from "node:util";
+import * as auto from "@pulumi/pulumi/automation";
+import { stopRehearsal } from "./rehearsal";
+import { openSession } from "./session";
+import { WORK } from "./workspace";
+
+const HELP = `npm run down -- [--stack NAME] [--delete-data DEPLOYMENT]
+
+Removes containers, network and files of a stack. Mail, databases, generated secrets and keys stay: the next
+\`npm run up\` finds them again.
+
+  --stack NAME               default dev
+  --delete-data DEPLOYMENT   also destroys mail, databases, secrets and keys, for good. DEPLOYMENT is the
+                             deployment's name (forwardemail-NAME), so that nobody does it by accident
+`;
+
+async function main(): Promise<void> {
+    const { values } = parseArgs({
+        options: { stack: { type: "string", default: "dev" }, "delete-data": { type: "string" }, help: { type: "boolean", short: "h" } },
+    });
+    if (values.help) return void process.stdout.write(HELP);
+    const log = (line: string) => console.log(line);
+    const { stack, settings, rehearsal } = await openSession(values.stack, log);
+    const doomed = values["delete-data"];
+    if (doomed !== undefined && doomed !== settings.name)
+        throw new Error(`--delete-data: got "${doomed}", wanted the name of this deployment, "${settings.name}". Nothing was removed.`);
+
+    await remove(stack, doomed !== undefined, log);
+    await stopRehearsal(rehearsal.name, path.join(WORK, "rehearsal"));
+}
+
+/** Destroys a stack; what is protected only when it was asked for by name. */
+export async function remove(stack: auto.Stack, withData: boolean, log: (line: string) => void): Promise<void> {
+    const kept = await protectedResources(stack);
+    if (withData) {
+        log(`Destroying for good: ${kept.map(({ urn }) => label(urn)).join(", ")}`);
+        await unprotect(stack);
+    }
+    await stack.destroy({ excludeProtected: !withData, onOutput: (text) => log(text.trimEnd()), color: "never", suppressProgress: true });
+    if (!withData && kept.length > 0) log(`Kept: ${kept.map(({ urn }) => label(urn)).join(", ")}`);
+}
+
+interface StateResource {
+    urn: string;
+    protect?: boolean;
+}
+
+async function protectedResources(stack: auto.Stack): Promise<StateResource[]> {
+    const { deployment } = await stack.exportStack();
+    return ((deployment.resources ?? []) as StateResource[]).filter((resource) => resource.protect);
+}
+
+async function unprotect(stack: auto.Stack): Promise<void> {
+    const state = await stack.exportStack();
+    for (const resource of state.deployment.resources as StateResource[]) resource.protect = false;
+    await stack.importStack(state);
+}
+
+function label(urn: string): string {
+    const [type, name] = urn.split("::").slice(2);
+    return `${type.split(":").at(-1)} ${name}`;
+}
+
+if (require.main === module)
+    main().catch((error: Error) => {
+        console.error(error.message);
+        process.exitCode = 1;
+    });

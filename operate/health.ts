@@ -1,0 +1,79 @@
+import { execFileSync } from "node:child_process";
+import { SERVICE_LABEL, STACK_LABEL } from "../components/services/container";
+import { ServiceName } from "../components/services/catalogue";
+
+/** A container of the stack as Docker sees it now. */
+export interface Running {
+    service: ServiceName;
+    /** Name on the Docker host. */
+    container: string;
+    /** `healthy`, `unhealthy`, `starting`, or the state of a container that does not run: `exited`, `restarting` … */
+    health: string;
+    restarts: number;
+    image: string;
+}
+
+/** Every container of a stack, by its label. Throws with Docker's own message when Docker does not answer. */
+export function inspectStack(name: string, dockerHost?: string): Running[] {
+    const ids = docker(["ps", "-aq", "--no-trunc", "--filter", `label=${STACK_LABEL}=${name}`], dockerHost)
+        .split("\n")
+        .filter(Boolean);
+    if (ids.length === 0) return [];
+    const containers = JSON.parse(docker(["inspect", ...ids], dockerHost)) as Inspected[];
+    return containers.map((c) => ({
+        service: c.Config.Labels[SERVICE_LABEL] as ServiceName,
+        container: c.Name.replace(/^\//, ""),
+        health: c.State.Status === "running" ? (c.State.Health?.Status ?? "running") : c.State.Status,
+        restarts: c.RestartCount,
+        image: c.Config.Image,
+    }));
+}
+
+interface Inspected {
+    Name: string;
+    RestartCount: number;
+    State: { Status: string; Health?: { Status: string; Log: Array<{ ExitCode: number; Output: string }> } };
+    Config: { Image: string; Labels: Record<string, string>; Env: string[] };
+}
+
+/** Why a container is not healthy: what its probe said last and its last log lines, without any secret of its environment. */
+export function explain(container: string, dockerHost?: string): { probe: string; log: string[]; fix?: string } {
+    const [inspected] = JSON.parse(docker(["inspect", container], dockerHost)) as Inspected[];
+    const hide = redactor(inspected.Config.Env);
+    const probe = inspected.State.Health?.Log.at(-1)?.Output.trim() ?? "";
+    const log = docker(["logs", "--tail", "15", container], dockerHost, "merge").split("\n").filter(Boolean);
+    const lines = log.map(hide);
+    return { probe: hide(probe), log: lines, fix: KNOWN.find(({ sign }) => sign.test(lines.join("\n")))?.fix };
+}
+
+/** Removes the values of secret-looking variables from a line. */
+function redactor(env: string[]): (line: string) => string {
+    const secrets = env
+        .map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)])
+        .filter(([key, value]) => /KEY|SECRET|PASS|AUTH|URI/.test(key) && !/PATH|ENABLED|USERNAME|SELECTOR/.test(key) && value.length >= 8)
+        .flatMap(([, value]) => [value, value.replace(/,$/, ""), ...(/:\/\/[^:]+:([^@]+)@/.exec(value)?.slice(1) ?? [])]);
+    return (line) => secrets.reduce((text, secret) => text.replaceAll(secret, "[secret]"), line);
+}
+
+const KNOWN = [
+    {
+        sign: /EACCES.*(ssl|\.pem|\.key)|\.(pem|key).*EACCES/s,
+        fix: "the key files are not readable by the application's user: run `npm run up` again, it restores their owner",
+    },
+    { sign: /EACCES.*(:25|:465|:993|:995)|listen EACCES/s, fix: "the container may not bind a low port: Docker 20.10 or newer is needed" },
+    {
+        sign: /Authentication failed|AuthenticationFailed|WRONGPASS|NOAUTH/,
+        fix: "a database refuses the password: `npm run up` reconciles it when it restarts the database",
+    },
+    { sign: /ECONNREFUSED|EAI_AGAIN|ENOTFOUND (mongodb|redis)/, fix: "a service it needs does not answer: look at mongodb, redis and sqlite first" },
+    { sign: /MISSING CONFIG VALUES/, fix: "the release wants a variable that is not set: give it under `environment:`" },
+    { sign: /AVX|Illegal instruction/, fix: "this processor lacks AVX, which MongoDB 5 and newer need" },
+    { sign: /No space left|ENOSPC/, fix: "the disk is full: free space, then run `npm run up` again" },
+    { sign: /heap out of memory|OOM/i, fix: "it ran out of memory: raise services.NAME.memory" },
+];
+
+export function docker(args: string[], dockerHost?: string, output: "stdout" | "merge" = "stdout"): string {
+    const env = { ...process.env, ...(dockerHost ? { DOCKER_HOST: dockerHost } : {}) };
+    if (output === "merge") return execFileSync("sh", ["-c", 'exec docker "$@" 2>&1', "sh", ...args], { env, encoding: "utf8", maxBuffer: 64 << 20 });
+    return execFileSync("docker", args, { env, encoding: "utf8", maxBuffer: 64 << 20, stdio: ["ignore", "pipe", "pipe"] });
+}

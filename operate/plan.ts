@@ -1,0 +1,51 @@
+import { parseArgs } from "node:util";
+import { Planned, planStack } from "./planned";
+
+const HELP = `npm run plan -- STACK [--json]
+
+Shows every resource of a stack without engine, state, network or credentials. Secrets are redacted.
+
+  STACK    name of the stack: reads Pulumi.STACK.yaml
+  --json   the whole plan, with inputs and options, as JSON
+`;
+
+async function main(): Promise<void> {
+    const { values, positionals } = parseArgs({
+        allowPositionals: true,
+        options: { json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    });
+    if (values.help || positionals.length !== 1) {
+        process.stdout.write(HELP);
+        process.exitCode = values.help ? 0 : 2;
+        return;
+    }
+    const planned = await planStack(positionals[0]);
+    process.stdout.write(values.json ? `${JSON.stringify(planned, null, 2)}\n` : tree(planned));
+}
+
+/** Resources under their parents, one line each, with what decides their life. */
+function tree(planned: Planned[]): string {
+    const lines: string[] = [];
+    const visit = (parent: string, indent: string) => {
+        for (const resource of planned.filter((r) => r.parent === parent && r.type !== "pulumi:pulumi:Stack")) {
+            const { protect, deleteBeforeReplace } = resource.options;
+            const marks = [protect && "protected", deleteBeforeReplace === false && "no gap"].filter(Boolean).join(", ");
+            lines.push(`${indent}${resource.name}  (${resource.type})${marks ? `  [${marks}]` : ""}${detail(resource)}`);
+            visit(`${resource.type}::${resource.name}`, `${indent}  `);
+        }
+    };
+    visit("", "");
+    return `${lines.join("\n")}\n${planned.length} resources\n`;
+}
+
+function detail({ inputs }: Planned): string {
+    const { image, ports } = inputs as { image?: string; ports?: Array<{ ip: string; external: number }> };
+    if (!image) return "";
+    const published = ports?.length ? `  ${ports.map((p) => `${p.ip}:${p.external}`).join(" ")}` : "";
+    return `  ${image.replace(/@sha256:(.{12}).*/, "@sha256:$1…")}${published}`;
+}
+
+main().catch((error) => {
+    console.error(process.env.DEBUG ? error : (error as Error).message);
+    process.exitCode = 1;
+});

@@ -1,0 +1,128 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
+import { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
+import { deploy } from "../components/deploy";
+import { Settings } from "../components/settings/settings";
+import { readProject, readStackFile, settingsFrom } from "./stackFile";
+
+/** A resource as the program declares it; secrets redacted, so that it can be shown and committed. */
+export interface Planned {
+    type: string;
+    name: string;
+    /** `type::name` of the parent; empty for the top level. */
+    parent: string;
+    inputs: unknown;
+    options: Record<string, unknown>;
+}
+
+const SIGNATURE = "4dabf18193072939515e22adb298388d";
+const SECRET = "1b47061264138c4ac30d75fd1eb44270"; // Pulumi's wire marker of a secret
+
+/**
+ * The whole plan of a stack without engine, state, network or credentials: the program runs against Pulumi's mocks.
+ * @throws SettingsError when the config has problems.
+ */
+export async function planStack(stack: string, overlay: Record<string, unknown> = {}, firstPreview = false): Promise<Planned[]> {
+    const config = { ...readStackFile(stack).config, ...overlay };
+    return planSettings(() => settingsFrom(stack, config, { allowUnpinned: true }), readProject().name, stack, firstPreview);
+}
+
+/** Plans a deployment of the given settings. On a first preview nothing that a provider makes is known yet. */
+async function planSettings(settings: () => Settings, project: string, stack: string, firstPreview: boolean): Promise<Planned[]> {
+    const planned: Planned[] = [];
+    await pulumi.runtime.setMocks(
+        {
+            newResource: ({ type, name, inputs }) =>
+                firstPreview
+                    ? { id: undefined, state: inputs }
+                    : { id: `${name}-id`, state: { ...inputs, name: inputs.name ?? `${name}-abc1234`, ...made(type, name) } },
+            call: ({ token }) => {
+                throw new Error(`the plan must not look anything up, but called ${token}`);
+            },
+        },
+        project,
+        stack,
+        firstPreview,
+        "organization",
+    );
+    const restore = recordRegistrations(planned);
+    try {
+        deploy(settings());
+        await pulumi.runtime.disconnect();
+    } finally {
+        restore();
+    }
+    return planned.sort((a, b) => `${a.type} ${a.name}`.localeCompare(`${b.type} ${b.name}`));
+}
+
+/** What providers would make. Obviously not real, and never shown where secret. */
+function made(type: string, name: string): Record<string, unknown> {
+    const pem = (kind: string) => `-----BEGIN ${kind}-----\n${name}\n-----END ${kind}-----\n`;
+    switch (type) {
+        case "random:index/randomPassword:RandomPassword":
+            return { result: pulumi.secret("Planned0Planned0Planned0Planned0Planned0Planned0Planned0Planned0") };
+        case "tls:index/privateKey:PrivateKey":
+            return { privateKeyPem: pulumi.secret(pem("PRIVATE KEY")) };
+        case "tls:index/selfSignedCert:SelfSignedCert":
+        case "tls:index/locallySignedCert:LocallySignedCert":
+            return { certPem: pem("CERTIFICATE") };
+        case "tls:index/certRequest:CertRequest":
+            return { certRequestPem: pem("CERTIFICATE REQUEST") };
+        case "command:local:Command":
+            return { stdout: "1.44", stderr: "" };
+        default:
+            return {};
+    }
+}
+
+/** Mocks do not report resource options (pulumi/pulumi#14421): read them from the registration requests themselves. */
+function recordRegistrations(planned: Planned[]): () => void {
+    const original = MockMonitor.prototype.registerResource;
+    MockMonitor.prototype.registerResource = async function (req: RegisterResourceRequest, callback) {
+        planned.push({
+            type: req.getType(),
+            name: req.getName(),
+            parent: typeAndName(req.getParent()),
+            inputs: redact(req.getObject()?.toJavaScript() ?? {}),
+            options: options(req),
+        });
+        return original.call(this, req, callback);
+    };
+    return () => {
+        MockMonitor.prototype.registerResource = original;
+    };
+}
+
+function options(req: RegisterResourceRequest): Record<string, unknown> {
+    const all: Record<string, unknown> = {
+        protect: req.getProtect() || undefined,
+        deleteBeforeReplace: req.getDeletebeforereplacedefined() ? req.getDeletebeforereplace() : undefined,
+        replaceOnChanges: list(req.getReplaceonchangesList()),
+        ignoreChanges: list(req.getIgnorechangesList()),
+        retainOnDelete: req.getRetainondelete() || undefined,
+        additionalSecretOutputs: list(req.getAdditionalsecretoutputsList()),
+        dependsOn: list((req.getDependenciesList() as string[]).map(short).sort()),
+    };
+    return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+const list = (values: string[]) => (values.length > 0 ? values : undefined);
+const short = (urn: string) => urn.split("::").at(-1) ?? "";
+
+function typeAndName(urn: string): string {
+    const [type, name] = urn.split("::").slice(2);
+    return urn === "" ? "" : `${type.split("$").at(-1)}::${name}`;
+}
+
+/** Sorts keys and hides secrets. */
+function redact(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map(redact);
+    if (!value || typeof value !== "object") return value;
+    const record = value as Record<string, unknown>;
+    if (record[SIGNATURE] === SECRET) return "[secret]";
+    return Object.fromEntries(
+        Object.keys(record)
+            .sort()
+            .map((key) => [key, redact(record[key])]),
+    );
+}

@@ -1,0 +1,73 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import * as path from "node:path";
+import { buildEngine } from "../test/rig/engine/build";
+import { RigHost, startHost, stopHost } from "../test/rig/host";
+import { buildImages } from "../test/rig/images/build";
+import { installProviders } from "../test/rig/providers/install";
+
+/** The rehearsal's own Docker host with its registry, images and engine: everything that a stack needs but the program. */
+export interface Rehearsal {
+    name: string;
+    directory: string;
+    host: RigHost;
+    /** Config that makes a stack use it. */
+    overlay: Record<string, unknown>;
+    /** Environment of the engine. */
+    env: Record<string, string>;
+}
+
+/**
+ * Starts (or finds running) what stands in for the world where registries and Pulumi's host cannot be reached: the real
+ * engine and the real Docker provider built from public Go modules, a Docker daemon in a network namespace of its own,
+ * a registry, stand-in images, and stand-ins for the providers that cannot be built.
+ */
+export async function startRehearsal(name: string, directory: string, log: (line: string) => void): Promise<Rehearsal> {
+    const engine = await buildEngine(log);
+    const providers = path.join(directory, "bin");
+    await installProviders(providers);
+    const host = await startHost({ name, dir: directory, log });
+    const lock = await buildImages({ dockerHost: host.dockerHost, registry: host.registry, mongod: path.join(engine, "mongod"), log });
+    const lockFile = path.join(directory, "images.lock.json");
+    writeFileSync(lockFile, `${JSON.stringify(lock, null, 4)}\n`);
+    // The Automation API looks for the CLI on this process's own PATH.
+    process.env.PATH = `${providers}:${engine}:${process.env.PATH}`;
+    return {
+        name,
+        directory,
+        host,
+        overlay: {
+            "forwardemail:openFiles": 16384, // a machine inside a container may give no more
+            "forwardemail:images": { lockFile },
+            "forwardemail:servers": [{ name: "main", kind: "local", dockerHost: host.dockerHost }],
+        },
+        env: { PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true" },
+    };
+}
+
+/** Ends the rehearsal's daemons; images, volumes and the registry stay in its folder. */
+export async function stopRehearsal(name: string, directory: string): Promise<void> {
+    stopForwarding(directory);
+    await stopHost({ name, dir: directory });
+}
+
+/** Makes ports of the rehearsal's namespace reachable on this machine's loopback, by a process that outlives this one. */
+export function forwardToLoopback({ host, directory }: Rehearsal, ports: number[]): void {
+    stopForwarding(directory);
+    const pairs = ports.flatMap((port) => [`127.0.0.1:${port}`, `${host.address4}:${port}`]);
+    const script = path.join(__dirname, "../test/rig/forward.ts");
+    const child = spawn(process.execPath, ["--import", require.resolve("tsx"), script, ...pairs], { detached: true, stdio: "ignore" });
+    child.unref();
+    writeFileSync(pidFile(directory), String(child.pid));
+}
+
+function stopForwarding(directory: string): void {
+    if (!existsSync(pidFile(directory))) return;
+    const pid = readFileSync(pidFile(directory), "utf8");
+    // The number may be another process's by now: only one that runs forward.ts is ours.
+    const command = spawnSync("ps", ["-o", "args=", "-p", pid], { encoding: "utf8" }).stdout;
+    if (command.includes("forward.ts")) process.kill(Number(pid));
+    rmSync(pidFile(directory));
+}
+
+const pidFile = (directory: string) => path.join(directory, "forward.pid");

@@ -1,0 +1,43 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import * as path from "node:path";
+import { parse, stringify } from "yaml";
+import { PROJECT } from "./stackFile";
+
+/**
+ * A stack's work folder, outside git: Pulumi writes the salt of the passphrase into the stack file, and the committed
+ * one must stay as it is. Holds a copy of the config, the state of all local stacks, and the passphrase (0600).
+ */
+export interface Workspace {
+    directory: string;
+    /** Environment of the engine. */
+    env: Record<string, string>;
+}
+
+export const WORK = path.join(PROJECT, ".work");
+
+/** Makes or refreshes the work folder of a stack with this config. */
+export function prepareWorkspace(stack: string, config: Record<string, unknown>): Workspace {
+    const directory = path.join(WORK, stack);
+    const state = path.join(WORK, "state");
+    for (const folder of [directory, state]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+    writeFileSync(path.join(directory, "Pulumi.yaml"), readFileSync(path.join(PROJECT, "Pulumi.yaml")));
+    const file = path.join(directory, `Pulumi.${stack}.yaml`);
+    const before = existsSync(file) ? (parse(readFileSync(file, "utf8")) as Record<string, unknown>) : {};
+    writeFileSync(file, stringify({ encryptionsalt: before.encryptionsalt, config }));
+    return {
+        directory,
+        env: {
+            PULUMI_BACKEND_URL: `file://${state}`,
+            PULUMI_HOME: path.join(WORK, "home"),
+            PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile(),
+            PULUMI_SKIP_UPDATE_CHECK: "true",
+        },
+    };
+}
+
+function passphraseFile(): string {
+    const file = path.join(WORK, "passphrase");
+    if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString("base64url"), { mode: 0o600 });
+    return file;
+}

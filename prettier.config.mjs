@@ -1,0 +1,1 @@
+export default { printWidth: 150, tabWidth: 4 };

@@ -1,0 +1,38 @@
+import * as net from "node:net";
+
+export interface Endpoint {
+    host: string;
+    port: number;
+}
+
+/** Carries connections from one address to another, so that a loopback port of the machine reaches a host's namespace. */
+export function forward(from: Endpoint, to: Endpoint): Promise<net.Server> {
+    const server = net.createServer({ allowHalfOpen: true }, (client) => {
+        const target = net.connect({ ...to, allowHalfOpen: true });
+        // Either side's failure ends the other; an ordinary end is passed on by pipe, one direction at a time.
+        client.on("error", () => target.destroy());
+        target.on("error", () => client.destroy());
+        client.pipe(target).pipe(client);
+    });
+    return new Promise((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(from.port, from.host, () => resolve(server));
+    });
+}
+
+/** "127.0.0.1:8443" or "[::1]:8443". */
+function endpoint(text: string): Endpoint {
+    const { hostname, port } = new URL(`tcp://${text}`);
+    return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port) };
+}
+
+/** `forward.ts FROM TO [FROM TO ...]`; a port that is taken does not keep the others from working. */
+if (require.main === module) {
+    const addresses = process.argv.slice(2).map(endpoint);
+    for (let i = 0; i < addresses.length; i += 2) {
+        forward(addresses[i], addresses[i + 1]).catch((error: Error) => {
+            console.error(`forward: ${error.message}`);
+            process.exitCode = 1;
+        });
+    }
+}

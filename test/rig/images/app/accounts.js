@@ -1,0 +1,95 @@
+"use strict";
+
+/** Users, domains and aliases in MongoDB, and who may log in. */
+
+const crypto = require("node:crypto");
+const { env } = require("./env");
+
+const fail = (status, message) => Object.assign(new Error(message), { status });
+const random = (bytes) => crypto.randomBytes(bytes).toString("hex");
+
+/** Secrets at rest depend on HELPER_ENCRYPTION_KEY: data met with another key cannot be used. */
+function encrypt(text) {
+    const iv = crypto.randomBytes(12);
+    const cipher = crypto.createCipheriv("chacha20-poly1305", env.HELPER_ENCRYPTION_KEY, iv, { authTagLength: 16 });
+    return Buffer.concat([iv, cipher.update(text), cipher.final(), cipher.getAuthTag()]).toString("hex");
+}
+
+function decrypt(hex) {
+    const data = Buffer.from(hex, "hex");
+    const decipher = crypto.createDecipheriv("chacha20-poly1305", env.HELPER_ENCRYPTION_KEY, data.subarray(0, 12), { authTagLength: 16 });
+    decipher.setAuthTag(data.subarray(-16));
+    return Buffer.concat([decipher.update(data.subarray(12, -16)), decipher.final()]).toString();
+}
+
+function hash(password, salt = random(16)) {
+    return `${salt}:${crypto.scryptSync(password, salt, 32, { N: 1024 }).toString("hex")}`;
+}
+
+const matches = (password, stored) =>
+    Boolean(stored) && crypto.timingSafeEqual(Buffer.from(hash(password, stored.split(":")[0])), Buffer.from(stored));
+
+async function createAdmin(db, { email, password }) {
+    if (!email || !password) throw fail(400, "email and password are required");
+    const user = { _id: random(12), email, password: hash(password), group: "admin", api_token: random(12) };
+    await db.collection("users").insertOne(user);
+    return { email, group: user.group, api_token: user.api_token };
+}
+
+/** API token as the user name, or email and password. */
+async function findUser(db, { user, password }) {
+    const byToken = await db.collection("users").findOne({ api_token: user });
+    if (byToken) return byToken;
+    const byEmail = await db.collection("users").findOne({ email: user });
+    return byEmail && matches(password, byEmail.password) ? byEmail : undefined;
+}
+
+async function createDomain(db, { domain: name }) {
+    if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(name ?? "")) throw fail(400, "domain is not a domain name");
+    if (await db.collection("domains").findOne({ name })) throw fail(409, `${name} exists`);
+    const { publicKey, privateKey } = crypto.generateKeyPairSync("rsa", {
+        modulusLength: 2048,
+        publicKeyEncoding: { type: "spki", format: "der" },
+        privateKeyEncoding: { type: "pkcs8", format: "pem" },
+    });
+    const domain = {
+        _id: random(12),
+        name,
+        dkim_key_selector: `fe-${random(5)}`,
+        dkim_public_key: publicKey.toString("base64"),
+        dkim_private_key: encrypt(privateKey),
+        return_path: "fe-bounces",
+        verification_record: random(5),
+    };
+    await db.collection("domains").insertOne(domain);
+    return domain;
+}
+
+async function setPassword(db, alias, password = random(12)) {
+    await db.collection("aliases").updateOne({ _id: alias._id }, { $set: { token: hash(password) } });
+    return { username: `${alias.name}@${alias.domain}`, password };
+}
+
+async function createAlias(db, domain, { name, password }) {
+    if (!/^[a-z0-9._+-]+$/.test(name ?? "")) throw fail(400, "name is not a local part");
+    if (await db.collection("aliases").findOne({ name, domain: domain.name })) throw fail(409, `${name}@${domain.name} exists`);
+    // The storage location is part of the record: a later change of SQLITE_STORAGE_PATH does not move old mailboxes.
+    const alias = { _id: random(12), name, domain: domain.name, storage_location: env.SQLITE_STORAGE_PATH };
+    await db.collection("aliases").insertOne(alias);
+    if (password) await setPassword(db, alias, password);
+    return alias;
+}
+
+const split = (address) => {
+    const at = address.lastIndexOf("@");
+    return { name: address.slice(0, at).toLowerCase().split("+")[0], domain: address.slice(at + 1).toLowerCase() };
+};
+const findDomain = (db, name) => db.collection("domains").findOne({ name });
+const findAlias = (db, address) => db.collection("aliases").findOne(split(address));
+
+async function login(db, address, password) {
+    const alias = await findAlias(db, address ?? "");
+    return alias && matches(password ?? "", alias.token) ? alias : undefined;
+}
+
+module.exports = { createAdmin, createAlias, createDomain, decrypt, encrypt, fail, findAlias, findDomain, findUser, login, setPassword, split };

@@ -1,0 +1,55 @@
+"use strict";
+
+/**
+ * The part of the real API that a rehearsal needs, with its paths and field names. Basic auth: the administrator's API token
+ * (answered by POST /setup) as user name with an empty password, or the administrator's email and password.
+ *
+ *   GET  /v1/test
+ *   POST /v1/domains                                        { domain }
+ *   GET  /v1/domains/:domain
+ *   POST /v1/domains/:domain/aliases                        { name, password? }
+ *   POST /v1/domains/:domain/aliases/:name/generate-password  { new_password? }
+ */
+
+const accounts = require("./accounts");
+const { serve } = require("./http");
+const { connect, version } = require("./run");
+
+const showDomain = (domain) => ({
+    id: domain._id,
+    name: domain.name,
+    dkim_key_selector: domain.dkim_key_selector,
+    dkim_public_key: domain.dkim_public_key,
+    return_path: domain.return_path,
+    verification_record: domain.verification_record,
+    smtp_dns_records: {
+        dkim: { name: `${domain.dkim_key_selector}._domainkey`, value: `v=DKIM1; k=rsa; p=${domain.dkim_public_key};` },
+        return_path: { name: domain.return_path, value: require("./env").env.WEB_HOST },
+    },
+});
+const showAlias = (alias) => ({ id: alias._id, name: alias.name, domain: alias.domain, storage_location: alias.storage_location });
+
+async function aliases(domain, [name, action, ...rest], method, body) {
+    if (method !== "POST" || rest.length > 0) throw accounts.fail(404, "not found");
+    if (!name) return [200, showAlias(await accounts.createAlias(db, domain, body))];
+    const alias = await accounts.findAlias(db, `${name}@${domain.name}`);
+    if (!alias || action !== "generate-password") throw accounts.fail(404, "not found");
+    return [200, await accounts.setPassword(db, alias, body.new_password)];
+}
+
+async function api({ method, path, credentials, body }) {
+    if (path === "/v1/test") return [200, { version }];
+    const user = credentials && (await accounts.findUser(db, credentials));
+    if (!user) return [401, { message: "unauthorized" }, { "www-authenticate": 'Basic realm="api"' }];
+    const [v1, domains, name, kind, ...rest] = path.split("/").filter(Boolean);
+    if (v1 !== "v1" || domains !== "domains") throw accounts.fail(404, "not found");
+    if (!name && method === "POST") return [200, showDomain(await accounts.createDomain(db, body))];
+    const domain = name && (await accounts.findDomain(db, name));
+    if (!domain) throw accounts.fail(404, "no such domain");
+    if (!kind && method === "GET") return [200, showDomain(domain)];
+    if (kind === "aliases") return aliases(domain, rest, method, body);
+    throw accounts.fail(404, "not found");
+}
+
+serve("API", "Lad API", api);
+const { db } = connect("API");

@@ -1,0 +1,3 @@
+"use strict";
+
+require("./dav")("CARDDAV", "CardDAV");

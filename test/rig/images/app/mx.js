@@ -1,0 +1,46 @@
+"use strict";
+
+/** Receives mail for known aliases only, and records the address it saw the client under. */
+
+const os = require("node:os");
+const { findAlias, findDomain, split } = require("./accounts");
+const { tls } = require("./env");
+const { handler, read, reject, serveMail } = require("./mail");
+const { mailbox } = require("./mailbox");
+const { connect } = require("./run");
+
+const record = (session, event, details = {}) =>
+    logs.collection("logs").insertOne({ at: new Date(), service: "mx", event, client: session.remoteAddress, ...details });
+
+async function recipient({ address }, session) {
+    const alias = await findAlias(db, address);
+    if (alias) return;
+    await record(session, "rejected", { to: address });
+    if (await findDomain(db, split(address).domain)) throw reject(550, "5.1.1 no such user");
+    throw reject(550, "5.7.1 relaying denied");
+}
+
+function received(session) {
+    const protocol = session.secure ? "ESMTPS" : "ESMTP";
+    const from = `${session.hostNameAppearsAs} ([${session.remoteAddress}])`;
+    return `X-Seen-Client: ${session.remoteAddress}\r\nReceived: from ${from}\r\n by ${os.hostname()} with ${protocol};\r\n ${new Date().toUTCString()}\r\n`;
+}
+
+async function store(stream, session) {
+    const raw = Buffer.concat([Buffer.from(received(session)), await read(stream)]).toString("base64");
+    const { mailFrom, rcptTo } = session.envelope;
+    for (const { address } of rcptTo) {
+        await mailbox(await findAlias(db, address), "append", { path: "INBOX", raw });
+        await record(session, "accepted", { from: mailFrom.address, to: address });
+        await redis.incr(`received:${split(address).domain}`);
+    }
+    return "accepted";
+}
+
+serveMail("MX", {
+    ...tls("WEB"),
+    disabledCommands: ["AUTH"],
+    onRcptTo: handler(recipient),
+    onData: handler(store),
+});
+const { db, logs, redis } = connect("BREE");

@@ -1,0 +1,140 @@
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import * as path from "node:path";
+
+import { cached, hashOf } from "./cache";
+import { debianRoot } from "./debian";
+import { type Log, run } from "./run";
+
+export interface BuildArgs {
+    /** The Docker engine that builds, and pushes to the registry as it sees it. */
+    dockerHost: string;
+    /** `host:port` of the registry, as that engine sees it. */
+    registry: string;
+    /** Path of the MongoDB stand-in's binary. */
+    mongod: string;
+    log: Log;
+}
+
+export interface LockedImage {
+    repository: string;
+    releases: Record<string, { digest: string }>;
+}
+
+export type ImagesLock = Record<"forwardemail" | "mongodb" | "redis" | "nginx", LockedImage>;
+
+/** Releases of the application double, and what each one breaks. */
+const applications: Record<string, string> = {
+    "v2.15.0": "",
+    "v2.15.1": "",
+    "v2.16.0-web500": "web-500",
+    "v2.16.1-smtpcrash": "smtp-crash",
+    "v2.16.2-workercrash": "worker-crash",
+    "v2.16.3-hang": "hang",
+};
+const others = { mongodb: ["library/mongo", "7.0.28"], redis: ["library/redis", "7.4.7"], nginx: ["library/nginx", "1.28.0"] } as const;
+
+const services = ["web", "api", "bree", "smtp", "smtp-bree", "mx", "imap", "pop3", "sqlite", "sqlite-bree", "caldav", "carddav"];
+
+const tagOf = (name: string) => `forwardemail-rig/${name}`;
+
+/** Builds every stand-in and pushes it; does nothing when sources are unchanged and the registry still has them all. */
+export async function buildImages(args: BuildArgs): Promise<ImagesLock> {
+    const key = [args.dockerHost, args.registry, hashOf(__dirname), hashOf(args.mongod)].join(" ");
+    const lockFile = await cached(`images-${createHash("sha256").update(key).digest("hex").slice(0, 16)}.json`, async (file) => {
+        fs.writeFileSync(file, JSON.stringify(await buildAndPush(args), null, 4));
+    });
+    const lock = JSON.parse(fs.readFileSync(lockFile, "utf8")) as ImagesLock;
+    if (await isPushed(args, lock)) return lock;
+    fs.rmSync(lockFile);
+    return buildImages(args);
+}
+
+const docker = (args: BuildArgs, argv: string[]) =>
+    run("docker", argv, { env: { DOCKER_HOST: args.dockerHost, DOCKER_BUILDKIT: "0" } });
+
+/** The registry may only be reachable for the engine, so the engine is asked. */
+async function isPushed(args: BuildArgs, lock: ImagesLock): Promise<boolean> {
+    const references = Object.values(lock).flatMap(({ repository, releases }) => Object.values(releases).map((r) => `${repository}@${r.digest}`));
+    try {
+        for (const reference of references) await docker(args, ["pull", "--quiet", reference]);
+        return true;
+    } catch {
+        return false;
+    }
+}
+
+async function buildAndPush(args: BuildArgs): Promise<ImagesLock> {
+    args.log("stand-in images: building (2 minutes, and as long again for downloads the first time)");
+    const base = await npmInstall("base", args.log);
+    const node = path.join(base, "node_modules", `node-linux-${process.arch}`, "bin", "node");
+    await build(args, "base", { "rootfs.tar": await debianRoot(args.log), node });
+    await build(args, "nginx", {}, { BASE: tagOf("base") });
+    await build(args, "redis", {}, { BASE: tagOf("base") });
+    const mongodb = await npmInstall("mongodb", args.log);
+    await build(args, "mongodb", { mongod: args.mongod, node_modules: path.join(mongodb, "node_modules") }, { BASE: tagOf("base") });
+    await build(args, "app", { "": `${await bundle(args.log)}/.` }, { BASE: tagOf("base") });
+
+    const lock: Partial<ImagesLock> = {};
+    for (const [name, [repository, tag]] of Object.entries(others) as [keyof typeof others, readonly [string, string]][]) {
+        const full = `${args.registry}/${repository}`;
+        lock[name] = { repository: full, releases: { [tag]: await push(args, tagOf(name), `${full}:${tag}`) } };
+    }
+    return { ...lock, forwardemail: await pushApplications(args) } as ImagesLock;
+}
+
+async function pushApplications(args: BuildArgs): Promise<LockedImage> {
+    const repository = `${args.registry}/forwardemail/forwardemail.net-selfhosted`;
+    const releases: LockedImage["releases"] = {};
+    for (const [version, breaks] of Object.entries(applications)) {
+        await build(args, "release", {}, { APP: tagOf("app"), VERSION: version, BREAK: breaks });
+        releases[version] = await push(args, tagOf("release"), `${repository}:${version}`);
+    }
+    return { repository, releases };
+}
+
+/** Builds a folder with the files of `extra` (name in the context: path) beside its own. */
+async function build(args: BuildArgs, folder: string, extra: Record<string, string>, buildArgs: Record<string, string> = {}): Promise<void> {
+    args.log(`stand-in images: ${folder}${buildArgs.VERSION ? ` ${buildArgs.VERSION}` : ""}`);
+    const context = fs.mkdtempSync("/tmp/rig-image-");
+    try {
+        if (folder !== "app") fs.cpSync(path.join(__dirname, folder), context, { recursive: true });
+        for (const [name, source] of Object.entries(extra)) await run("cp", ["-a", source, path.join(context, name)]);
+        const values = Object.entries(buildArgs).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]);
+        await docker(args, ["build", "--quiet", "--network", "none", "--tag", tagOf(folder), ...values, context]);
+    } finally {
+        fs.rmSync(context, { recursive: true });
+    }
+}
+
+async function push(args: BuildArgs, image: string, reference: string): Promise<{ digest: string }> {
+    await docker(args, ["tag", image, reference]);
+    const digest = /digest: (sha256:[0-9a-f]{64})/.exec(await docker(args, ["push", reference]))?.[1];
+    if (!digest) throw new Error(`${reference}: the registry named no digest`);
+    return { digest };
+}
+
+/** Packages of a folder's lock file, without running any of their scripts. */
+function npmInstall(folder: string, log: Log): Promise<string> {
+    const source = path.join(__dirname, folder);
+    return cached(`npm-${folder}-${hashOf(path.join(source, "package-lock.json"))}`, async (directory) => {
+        fs.mkdirSync(directory);
+        for (const file of ["package.json", "package-lock.json"]) fs.copyFileSync(path.join(source, file), path.join(directory, file));
+        log(`stand-in images: npm packages of ${folder} (30 s)`);
+        await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: directory });
+    });
+}
+
+/** One file a service: twelve processes start at once, and reading thousands of small files is what would be slow. */
+async function bundle(log: Log): Promise<string> {
+    const packages = await npmInstall("app", log);
+    const source = path.join(__dirname, "app");
+    return cached(`app-${hashOf(source)}`, async (directory) => {
+        fs.mkdirSync(directory);
+        for (const file of ["Dockerfile", ".env.defaults", ".env.schema"]) fs.copyFileSync(path.join(source, file), path.join(directory, file));
+        const entries = services.map((service) => path.join(source, `${service}.js`));
+        const options = ["--bundle", "--platform=node", "--target=node24", "--log-level=warning", `--outdir=${directory}`];
+        const env = { NODE_PATH: path.join(packages, "node_modules") };
+        await run(path.join(packages, "node_modules", ".bin", "esbuild"), [...entries, ...options], { env });
+    });
+}

@@ -1,0 +1,15 @@
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+/** Writes the executables that the engine looks for on its PATH: `pulumi-resource-NAME`, one a provider. */
+export async function installProviders(binDir: string): Promise<void> {
+    await mkdir(binDir, { recursive: true });
+    const loader = pathToFileURL(require.resolve("tsx"));
+    for (const name of ["command", "tls", "random"]) {
+        const file = join(binDir, `pulumi-resource-${name}`);
+        const script = `#!/bin/sh\nexec "${process.execPath}" --import "${loader}" "${join(__dirname, "main.ts")}" ${name} "$@"\n`;
+        await writeFile(`${file}.new`, script, { mode: 0o755 });
+        await rename(`${file}.new`, file); // an engine that starts meanwhile finds the old or the new file, never half of one
+    }
+}

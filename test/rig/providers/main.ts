@@ -1,0 +1,13 @@
+import { main } from "@pulumi/pulumi/provider/server";
+import { resetOptions } from "@pulumi/pulumi/runtime/settings";
+
+/** Runs one stand-in provider: the engine starts `main.ts NAME ENGINE_ADDRESS`. Only the named one is loaded, for a quick start. */
+async function serve(name: string, args: string[]): Promise<void> {
+    const engine = process.ppid;
+    setInterval(() => process.ppid !== engine && process.exit(), 1000).unref(); // a killed engine leaves its plugins behind
+    resetOptions("", "", 1, args.at(-1) ?? "", "", false, ""); // connects the provider's log to the engine
+    const { default: provider } = await import(`./${name}`);
+    await main(provider, args);
+}
+
+void serve(process.argv[2], process.argv.slice(3));

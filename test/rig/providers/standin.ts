@@ -1,0 +1,97 @@
+import { isDeepStrictEqual } from "node:util";
+import type { CheckFailure, Provider } from "@pulumi/pulumi/provider/provider";
+import { isRpcSecret, specialSecretSig, specialSigKey, unknownValue, unwrapRpcSecret } from "@pulumi/pulumi/runtime/rpc";
+
+export type Props = Record<string, unknown>;
+
+/** One resource type, as the real provider's schema and life cycle have it. With the SDK's types the compiler refuses a misspelt property. */
+export interface Resource<Args, State> {
+    /** The inputs it implements. Any other is refused by name: ignoring it would rehearse something else. */
+    inputs: (keyof Args & string)[];
+    /** What the real provider fills in; an input set to its default is no change. */
+    defaults?: Partial<Args>;
+    /** Accepted values of an input, or of each element of a list. */
+    oneOf?: { [input in keyof Args]?: readonly string[] };
+    /** Inputs whose change updates the resource; a change of any other replaces it. */
+    inPlace?: (keyof Args & string)[];
+    /** Outputs that the real provider itself marks as secret. */
+    secrets?: (keyof State & string)[];
+    create(args: Args, name: string): Promise<{ id: string; outs: Partial<State> }>;
+    update?(args: Args, state: State): Promise<Partial<State>>;
+    delete?(state: Args & State): Promise<void>;
+    /** Outputs that time alone has changed: a refresh shows them, and the next update replaces the resource. */
+    expired?(state: Args & State): Partial<State>;
+}
+
+/** A provider of resources and functions, by their tokens. What is not listed is refused by name. */
+export function standIn(
+    name: string,
+    resources: Record<string, Resource<Props, Props>>,
+    functions: Record<string, (args: Props) => Promise<object>> = {},
+) {
+    const refusal = (token: string) => `stand-in ${name} provider: ${token} is not available in the rehearsal`;
+    const find = (urn: string): Resource<Props, Props> => {
+        if (!resources[typeOf(urn)]) throw new Error(refusal(typeOf(urn)));
+        return resources[typeOf(urn)];
+    };
+    return {
+        version: require(`@pulumi/${name}/package.json`).version as string, // the engine asks for the SDK's version
+        check: async (urn, _olds, news) => ({
+            inputs: news,
+            failures: resources[typeOf(urn)] ? problems(find(urn), news, refusal) : [{ property: "", reason: refusal(typeOf(urn)) }],
+        }),
+        diff: async (_id, urn, olds, news) => diff(find(urn), reveal(olds), reveal(news)),
+        create: async (urn, news) => {
+            const { id, outs } = await find(urn).create({ ...find(urn).defaults, ...reveal(news) }, urn.split("::").slice(3).join("::"));
+            return { id, outs: record(find(urn), news, outs) };
+        },
+        read: async (id, urn, props) => ({ id, props: { ...props, ...find(urn).expired?.(reveal(props)) } }),
+        update: async (_id, urn, olds, news) => {
+            const { inputs, defaults, update } = find(urn);
+            const outs = Object.fromEntries(Object.entries(olds as Props).filter(([key]) => !inputs.includes(key)));
+            return { outs: record(find(urn), outs, news, await update?.({ ...defaults, ...reveal(news) }, reveal(olds))) };
+        },
+        delete: async (_id, urn, props) => find(urn).delete?.(reveal(props)),
+        invoke: async (token, args) => {
+            if (!functions[token]) throw new Error(refusal(token));
+            return { outputs: await functions[token](reveal(args)) };
+        },
+    } satisfies Provider;
+}
+
+const typeOf = (urn: string): string => urn.split("::")[2].split("$").pop() ?? "";
+
+/** Plain values in place of Pulumi's wire form of secrets. */
+function reveal<T>(value: T): T {
+    if (isRpcSecret(value)) return reveal(unwrapRpcSecret(value));
+    if (Array.isArray(value)) return value.map(reveal) as T;
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, reveal(inner)])) as T;
+}
+
+/** The state to keep: inputs as they came, secret ones included, then what was made of them. */
+function record({ defaults, secrets = [] }: Resource<Props, Props>, ...parts: (Props | undefined)[]): Props {
+    const state: Props = Object.assign({}, defaults, ...parts);
+    for (const key of secrets) {
+        if (!isRpcSecret(state[key])) state[key] = { [specialSigKey]: specialSecretSig, value: state[key] };
+    }
+    return state;
+}
+
+function diff({ inputs, defaults, inPlace = [], expired }: Resource<Props, Props>, olds: Props, news: Props) {
+    const after = { ...defaults, ...news };
+    const changed = inputs.filter((key) => !isDeepStrictEqual(olds[key], after[key]));
+    const replaces = [...changed.filter((key) => !inPlace.includes(key)), ...Object.keys(expired?.({ ...olds, ...after }) ?? {})];
+    return { changes: changed.length > 0 || replaces.length > 0, replaces };
+}
+
+function problems({ inputs, oneOf = {} }: Resource<Props, Props>, news: Props, refusal: (what: string) => string): CheckFailure[] {
+    const unlisted = Object.keys(news).filter((key) => !inputs.includes(key));
+    const outside = Object.entries(oneOf).flatMap(([property, accepted = []]) =>
+        [reveal(news[property]) ?? []]
+            .flat()
+            .filter((value) => value !== unknownValue && !accepted.includes(value as string))
+            .map((value) => ({ property, reason: `value must be one of: ${accepted.join(", ")}; got: ${value}` })),
+    );
+    return [...unlisted.map((property) => ({ property, reason: refusal(`the input ${property}`) })), ...outside];
+}

@@ -1,0 +1,233 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { SettingsError } from "../../components/errors";
+import { newest } from "../../components/settings/images";
+import { buildSettings } from "../../components/settings/load";
+import { schema } from "../../components/settings/schema";
+import { SECRET_KEYS } from "../../components/settings/parse";
+import { PROJECT, readProject } from "../../operate/stackFile";
+
+const context = { project: "forwardemail", stack: "test", directory: PROJECT, encrypted: new Set(SECRET_KEYS) };
+const LOCK = JSON.stringify({ lockFile: "test/fixtures/images.lock.json" });
+const build = (raw: Record<string, unknown>) =>
+    buildSettings(
+        Object.fromEntries(
+            Object.entries({ host: "mail.example.com", images: LOCK, ...raw }).map(([k, v]) => [k, typeof v === "string" ? v : JSON.stringify(v)]),
+        ),
+        context,
+    );
+
+/** Problems as `key: message`. */
+function problems(raw: Record<string, unknown>): string[] {
+    try {
+        build(raw);
+    } catch (error) {
+        if (error instanceof SettingsError) return error.problems.map((p) => `${p.key}: ${p.message}`);
+        throw error;
+    }
+    return [];
+}
+
+describe("a good config", () => {
+    test("the host alone is enough", () => {
+        const settings = build({});
+        expect(settings).toMatchObject({
+            name: "forwardemail-test",
+            host: "mail.example.com",
+            domains: ["mail.example.com"],
+            profile: "full",
+            network: { ipv6: false, portOffset: 0, bindAddress: "0.0.0.0" },
+            servers: [{ name: "main", kind: "local" }],
+        });
+        expect(settings.servers[0].services).toContain("router");
+        expect(settings.images.forwardemail).toEqual({
+            tag: "v2.15.0",
+            reference: expect.stringMatching(/^ghcr\.io\/.*:v2\.15\.0@sha256:[0-9a-f]{64}$/),
+        });
+    });
+
+    test("memory takes a unit and is in MiB", () => {
+        expect(build({ services: { imap: { memory: "2g" }, web: { memory: "640m" } } }).memoryMb).toMatchObject({ imap: 2048, web: 640, api: 768 });
+    });
+
+    test("subnets differ between stacks and stay the same for one", () => {
+        const other = buildSettings({ host: "mail.example.com", images: LOCK }, { ...context, stack: "other" });
+        expect(other.network.subnet4).not.toBe(build({}).network.subnet4);
+        expect(build({}).network).toEqual(build({}).network);
+    });
+});
+
+describe("bad input, each with one clear message", () => {
+    test.each<[string, Record<string, unknown>, string]>([
+        [
+            "a wrong domain",
+            { host: "Mail.Example.Com" },
+            'host: got "Mail.Example.Com", wanted a DNS name such as mail.example.com: lower case, no scheme, no trailing dot',
+        ],
+        ["no host", { host: "" }, 'host: got "", wanted a DNS name such as mail.example.com: lower case, no scheme, no trailing dot'],
+        ["a URL", { host: "https://mail.example.com" }, 'host: got "https://mail.example.com", wanted a DNS name'],
+        ["an unknown key", { hots: "x" }, "hots: this key does not exist"],
+        ["an unknown key inside", { network: { ipv4: true } }, "network.ipv4: this key does not exist"],
+        ["a string for a list", { domains: "example.com" }, 'domains: got "example.com", wanted a list of DNS names'],
+        ["a list item", { domains: ["example.com", "x"] }, 'domains[1]: got "x", wanted a DNS name'],
+        ["a domain twice", { domains: ["a.com", "a.com"] }, 'domains: "a.com" stands there twice'],
+        [
+            "two servers with one name",
+            {
+                servers: [
+                    { name: "a", kind: "local", services: [] },
+                    { name: "a", kind: "local" },
+                ],
+            },
+            'servers: "a" stands there twice',
+        ],
+        [
+            "two servers",
+            {
+                servers: [
+                    { name: "a", kind: "local", services: [] },
+                    { name: "b", kind: "local" },
+                ],
+            },
+            "servers: got 2 servers; several servers: not available yet",
+        ],
+        [
+            "a service placed twice",
+            {
+                servers: [
+                    { name: "a", kind: "local" },
+                    { name: "b", kind: "local", services: ["web"] },
+                ],
+            },
+            "servers: service web is placed twice: on a and b",
+        ],
+        ["a service placed nowhere", { servers: [{ name: "a", kind: "local", services: ["web"] }] }, "servers: placed nowhere: mongodb, redis"],
+        ["an unknown service", { servers: [{ name: "a", kind: "local", services: ["webb"] }] }, "servers[0].services"],
+        ["a kind that comes later", { servers: [{ name: "a", kind: "aws" }] }, "servers[0].kind: aws: not available yet"],
+        [
+            "a tag that is not in the lock file",
+            { version: "v9.9.9" },
+            'version: got "v9.9.9", wanted a tag of test/fixtures/images.lock.json: v2.14.9, v2.15.0',
+        ],
+        [
+            "a tag of a database",
+            { images: { lockFile: "test/fixtures/images.lock.json", mongodb: "4.4" } },
+            'images.mongodb: got "4.4", wanted a tag of',
+        ],
+        ["a lock file that is not there", { images: { lockFile: "nowhere.json" } }, "images.lockFile: nowhere.json cannot be used (ENOENT"],
+        [
+            "memory without a unit",
+            { services: { imap: { memory: "512" } } },
+            'services.imap.memory: got "512", wanted a whole number with a unit, such as 512m or 2g',
+        ],
+        [
+            "memory as a number",
+            { services: { imap: { memory: 512 } } },
+            "services.imap.memory: got 512, wanted a number with a unit, such as 512m or 2g",
+        ],
+        ["an unknown service override", { services: { dovecot: { memory: "1g" } } }, "services.dovecot: this key does not exist"],
+        [
+            "forwarding with an IMAP override",
+            { profile: "forwarding", services: { imap: { memory: "1g" } } },
+            "services.imap: profile forwarding has no imap service",
+        ],
+        ["an unknown profile", { profile: "small" }, 'profile: got "small", wanted full or forwarding'],
+        ["an owned variable", { environment: { SMTP_PORT: "587" } }, "environment.SMTP_PORT: the program sets this variable itself"],
+        ["a variable that is no text", { environment: { FOO: 1 } }, "environment.FOO: got 1, wanted text in quotes"],
+        ["a variable with a bad name", { environment: { "foo-bar": "1" } }, 'environment: got the name "foo-bar", wanted a name of capital letters'],
+        ["a relative data directory", { data: { directory: "data" } }, 'data.directory: got "data", wanted an absolute path'],
+        [
+            "an issuer that comes later",
+            { certificates: { issuer: "acme" } },
+            'certificates.issuer: got "acme", wanted issuer: self-signed or provided (acme: not available yet)',
+        ],
+        [
+            "a provided certificate without its file",
+            { certificates: { issuer: "provided", chainFile: "nowhere.pem" } },
+            "certificates.chainFile: nowhere.pem cannot be read as a PEM certificate",
+        ],
+        [
+            "a provided certificate without its key",
+            { certificates: { issuer: "provided", chainFile: "nowhere.pem" } },
+            "certificateKey: issuer provided needs the private key",
+        ],
+        ["a port offset", { network: { portOffset: -1 } }, "network.portOffset: got -1, wanted 0 or more"],
+        ["a boolean in quotes", { network: { ipv6: "yes" } }, 'network.ipv6: got "yes", wanted true or false'],
+        [
+            "one IPv4 address with IPv6",
+            { network: { ipv6: true, bindAddress: "192.0.2.1" } },
+            "network.bindAddress: got 192.0.2.1 together with ipv6: true, wanted 0.0.0.0 or 127.0.0.1",
+        ],
+        ["a subnet", { network: { subnet: "10.0.0.0/8" } }, 'network.subnet: got "10.0.0.0/8", wanted an IPv4 subnet of 16 to 27 bits'],
+    ])("%s", (_, raw, expected) => {
+        const found = problems(raw);
+        expect(found.filter((line) => line.startsWith(expected))).toHaveLength(1);
+    });
+
+    test("all of them together, with a fix each", () => {
+        const raw = {
+            host: "Mail",
+            hots: "x",
+            domains: "example.com",
+            version: "v9.9.9",
+            profile: "forwarding",
+            servers: [
+                { name: "a", kind: "local" },
+                { name: "a", kind: "local", services: ["web"] },
+            ],
+            services: { imap: { memory: "512" } },
+        };
+        const keys = problems(raw).map((line) => line.split(":")[0]);
+        expect(keys).toEqual(expect.arrayContaining(["host", "hots", "domains", "version", "servers", "services.imap.memory", "services.imap"]));
+        expect(() => build(raw)).toThrow(/9 problems; nothing was created or changed\.\n( {2}- .*\n {6}fix: .*\n?){9}$/);
+    });
+
+    test("a near miss is named", () => {
+        expect(() => build({ hots: "x" })).toThrow("fix: rename it to host");
+    });
+
+    test("a secret of the wrong form is described, never shown", () => {
+        const value = "p4ss,word-that-is-not-fit";
+        const [problem] = problems({ helperEncryptionKey: value });
+        expect(problem).toMatch(/^helperEncryptionKey: got 25 characters that do not fit, wanted exactly 32 letters and digits/);
+        expect(problem).not.toContain(value);
+    });
+
+    test("a secret in clear text is refused", () => {
+        const clear = { ...context, encrypted: new Set<string>() };
+        const raw = { host: "mail.example.com", images: LOCK, srsSecret: "Abcdefghijklmnopqrstuvwxyz012345" };
+        expect(() => buildSettings(raw, clear)).toThrow("srsSecret: stands in clear text in the stack file, wanted it encrypted");
+    });
+
+    test("a hexadecimal key that reads as a number is refused: the application would turn it into one", () => {
+        expect(problems({ txtEncryptionKey: "1".repeat(32) })).toHaveLength(1);
+        expect(problems({ txtEncryptionKey: `a${"1".repeat(31)}` })).toEqual([]);
+    });
+});
+
+test("Pulumi.yaml and the schema know the same keys", () => {
+    expect(Object.keys(readProject().config).sort()).toEqual(Object.keys(schema.shape).sort());
+    const text = readFileSync(`${PROJECT}/Pulumi.yaml`, "utf8");
+    for (const key of SECRET_KEYS) expect(text).toContain(key);
+});
+
+test("parsing never throws anything but SettingsError", () => {
+    const key = fc.constantFrom(...Object.keys(schema.shape), "zzz");
+    fc.assert(
+        fc.property(fc.dictionary(key, fc.oneof(fc.json(), fc.string())), (raw) => {
+            try {
+                buildSettings(raw, context);
+            } catch (error) {
+                expect(error).toBeInstanceOf(SettingsError);
+            }
+        }),
+        { numRuns: 500 },
+    );
+});
+
+test("the newest release is by number, not by text, and a pre-release only for want of another", () => {
+    expect(newest(["v2.9.0", "v2.15.0", "v2.15.1-web500", "v2.2.30"])).toBe("v2.15.0");
+    expect(newest(["v1.0.0-rc1"])).toBe("v1.0.0-rc1");
+    expect(newest(["7.0", "7.0.28"])).toBe("7.0.28");
+});

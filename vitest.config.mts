@@ -1,0 +1,21 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+    test: {
+        projects: [
+            { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+            { test: { name: "plan", include: ["test/plan/**/*.test.ts"], isolate: false } },
+            {
+                // One Docker host, one stack, one story: the files run one after another, and so do their tests.
+                test: {
+                    name: "e2e",
+                    include: ["test/e2e/**/*.test.ts"],
+                    fileParallelism: false,
+                    testTimeout: 300_000,
+                    hookTimeout: 1_800_000,
+                    bail: 1,
+                },
+            },
+        ],
+    },
+});
