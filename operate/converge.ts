@@ -2,6 +2,7 @@ import * as auto from "@pulumi/pulumi/automation";
 import { Settings } from "../components/settings/settings";
 import { servicesOf } from "../components/services/catalogue";
 import { Running, explain, inspectStack } from "./health";
+import { Progress, knownFix } from "./progress";
 
 export interface Converged {
     /** Whether the update succeeded and every service is healthy. */
@@ -24,20 +25,19 @@ export async function converge(stack: auto.Stack, settings: Settings, log: (line
     if (resources.length > 0) await stack.refresh({ onOutput: () => undefined });
     if (replace.length > 0) log(`Unhealthy, to be replaced: ${replace.map((urn) => urn.split("::").at(-1)).join(", ")}`);
 
-    let failure: Error | undefined;
-    let changes: Record<string, number> = {};
-    let outputs: auto.OutputMap = {};
-    try {
-        const result = await stack.up({ onOutput: (text) => log(text.trimEnd()), replace, color: "never", suppressProgress: true });
-        changes = result.summary.resourceChanges ?? {};
-        outputs = result.outputs;
-    } catch (error) {
-        failure = error as Error;
-        log(failure.message);
-    }
+    const progress = new Progress(log);
+    const result = await stack.up({ onEvent: progress.onEvent, replace, color: "never", suppressProgress: true }).catch((error: Error) => error);
+    if (result instanceof Error) explainFailure(result, progress, log);
     const sickNow = await waitForHealth(settings, dockerHost);
     for (const line of report(settings, sickNow, dockerHost)) log(line);
-    return { ok: !failure && sickNow.length === 0, changes, outputs };
+    if (result instanceof Error) return { ok: false, changes: {}, outputs: {} };
+    return { ok: sickNow.length === 0, changes: result.summary.resourceChanges ?? {}, outputs: result.outputs };
+}
+
+/** The fix of each error, where it is known; an error that the engine did not report as an event is told here. */
+function explainFailure(failure: Error, { errors }: Progress, log: (line: string) => void): void {
+    if (errors.length === 0) log(/^error: .*$/m.exec(failure.message)?.[0] ?? failure.message);
+    for (const fix of new Set([...errors, failure.message].map(knownFix))) if (fix) log(`  fix: ${fix}`);
 }
 
 interface StateResource {

@@ -1,6 +1,7 @@
 import * as path from "node:path";
 import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
+import { Progress } from "./progress";
 import { stopRehearsal } from "./rehearsal";
 import { openSession } from "./session";
 import { WORK } from "./workspace";
@@ -37,7 +38,7 @@ export async function remove(stack: auto.Stack, withData: boolean, log: (line: s
         log(`Destroying for good: ${kept.map(({ urn }) => label(urn)).join(", ")}`);
         await unprotect(stack);
     }
-    await stack.destroy({ excludeProtected: !withData, onOutput: (text) => log(text.trimEnd()), color: "never", suppressProgress: true });
+    await stack.destroy({ excludeProtected: !withData, onEvent: new Progress(log).onEvent, color: "never", suppressProgress: true });
     if (!withData && kept.length > 0) log(`Kept: ${kept.map(({ urn }) => label(urn)).join(", ")}`);
 }
 

@@ -21,7 +21,12 @@ export interface Answer {
     body: string;
 }
 
-export function request(target: Target, label: string, path: string, options: { method?: string; auth?: string; json?: unknown; timeout?: number } = {}): Promise<Answer> {
+export function request(
+    target: Target,
+    label: string,
+    path: string,
+    options: { method?: string; auth?: string; json?: unknown; timeout?: number } = {},
+): Promise<Answer> {
     const name = label ? `${label}.${target.host}` : target.host;
     const body = options.json === undefined ? undefined : JSON.stringify(options.json);
     return new Promise((resolve, reject) => {
@@ -49,13 +54,28 @@ export function request(target: Target, label: string, path: string, options: { 
     });
 }
 
-export async function deliver(target: Target, mail: { from: string; to: string; subject: string; text: string }, address = target.address): Promise<void> {
+export async function deliver(
+    target: Target,
+    mail: { from: string; to: string; subject: string; text: string },
+    address = target.address,
+): Promise<void> {
     const tlsOptions = { servername: `mx.${target.host}`, ca: target.ca };
-    const transport = nodemailer.createTransport({ host: address, port: 25, secure: false, requireTLS: true, name: "sender.example.org", tls: tlsOptions });
+    const transport = nodemailer.createTransport({
+        host: address,
+        port: 25,
+        secure: false,
+        requireTLS: true,
+        name: "sender.example.org",
+        tls: tlsOptions,
+    });
     await transport.sendMail(mail).finally(() => transport.close());
 }
 
-export async function submit(target: Target, login: { user: string; pass: string }, mail: { to: string; subject: string; text: string }): Promise<void> {
+export async function submit(
+    target: Target,
+    login: { user: string; pass: string },
+    mail: { to: string; subject: string; text: string },
+): Promise<void> {
     const tlsOptions = { servername: `smtp.${target.host}`, ca: target.ca };
     const transport = nodemailer.createTransport({ host: target.address, port: 465, secure: true, auth: login, tls: tlsOptions });
     await transport.sendMail({ ...mail, from: login.user }).finally(() => transport.close());
@@ -63,7 +83,14 @@ export async function submit(target: Target, login: { user: string; pass: string
 
 /** Sources of all messages in the inbox. */
 export async function readImap(target: Target, login: { user: string; pass: string }): Promise<string[]> {
-    const client = new ImapFlow({ host: target.address, port: 993, secure: true, auth: login, logger: false, tls: { servername: `imap.${target.host}`, ca: target.ca } });
+    const client = new ImapFlow({
+        host: target.address,
+        port: 993,
+        secure: true,
+        auth: login,
+        logger: false,
+        tls: { servername: `imap.${target.host}`, ca: target.ca },
+    });
     await client.connect();
     try {
         await client.mailboxOpen("INBOX");

@@ -27,10 +27,11 @@ function endpoint(text: string): Endpoint {
 }
 
 /** `forward.ts FROM TO [FROM TO ...]`; a port that is taken does not keep the others from working. */
+/** `forward.ts FROM TO [FROM TO ...]` */
 if (require.main === module) {
-    const addresses = process.argv.slice(2).map(endpoint);
-    for (let i = 0; i < addresses.length; i += 2) {
-        forward(addresses[i], addresses[i + 1]).catch((error: Error) => {
+    const endpoints = process.argv.slice(2).map(endpoint);
+    for (let at = 0; at < endpoints.length; at += 2) {
+        forward(endpoints[at], endpoints[at + 1]).catch((error: Error) => {
             console.error(`forward: ${error.message}`);
             process.exitCode = 1;
         });

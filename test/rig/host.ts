@@ -44,7 +44,6 @@ export async function startHost({ name, dir, log }: HostArgs & { log: Log }): Pr
     for (const daemon of [docker(name, dir), imageRegistry(name, dir)]) {
         if (await daemon.ready()) continue;
         log(`host ${name}: starting ${daemon.program}`);
-        await stop(() => processesOf(runDir, [daemon.program]), 20);
         await start(daemon, 60);
     }
     const { inside, outside, ...addresses } = networkOf(name);

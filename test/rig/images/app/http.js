@@ -5,7 +5,7 @@
 const http = require("node:http");
 const https = require("node:https");
 const { env, tls } = require("./env");
-const { broken, onStop, version } = require("./run");
+const { broken, onStop, sleep, version } = require("./run");
 
 const basic = (header = "") => {
     const [scheme, value = ""] = header.split(" ");
@@ -39,7 +39,10 @@ async function answer(front, handler, request) {
 
 /** `handler({ method, path, credentials, body })` answers `[status, text or object, headers]`. */
 function serve(front, title, handler) {
+    let underWay = 0;
     const listener = async (request, response) => {
+        underWay++;
+        response.on("close", () => underWay--);
         const [status, content, headers = {}] = await answer(front, handler, request);
         const json = typeof content === "object";
         response.writeHead(status, { "content-type": json ? "application/json" : "text/html; charset=utf-8", "x-double-version": version, ...headers });
@@ -47,12 +50,13 @@ function serve(front, title, handler) {
     };
     const server = env[`${front}_PROTOCOL`] === "https" ? https.createServer(tls(front), listener) : http.createServer(listener);
     server.listen(env[`${front}_PORT`], "::", () => console.log(`${title} server listening on ${env[`${front}_PORT`]}`));
-    onStop(() => {
-        // A connection that becomes idle after close() would keep the process alive until the client's own timeout.
-        setInterval(() => server.closeIdleConnections(), 100).unref();
-        return new Promise((resolve) => server.close(resolve));
+    onStop(async () => {
+        server.close();
+        // Answers what has arrived, then drops idle connections, which would live until the client's own timeout.
+        do await sleep(1000);
+        while (underWay > 0);
+        server.closeAllConnections();
     });
-    return server;
 }
 
 module.exports = { serve };

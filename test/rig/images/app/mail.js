@@ -28,7 +28,7 @@ const handler = (work) => (first, session, done) =>
 
 function serveMail(front, options) {
     const port = env[`${front}_PORT`];
-    const common = { name: os.hostname(), size: 50 * 1024 * 1024, disableReverseLookup: true, closeTimeout: 5000 };
+    const common = { name: os.hostname(), size: 50 * 1024 * 1024, disableReverseLookup: true, closeTimeout: 3000 };
     const server = new SMTPServer({ ...common, ...options });
     server.on("error", (error) => {
         if (error.syscall === "listen") throw error;
