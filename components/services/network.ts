@@ -14,7 +14,10 @@ export function createNetwork(name: string, settings: NetworkSettings, opts: pul
             name,
             driver: "bridge",
             ipv6: settings.ipv6,
-            ipamConfigs: [{ subnet: settings.subnet4, ipRange: range, gateway }, ...(settings.ipv6 ? [{ subnet: settings.subnet6 }] : [])],
+            ipamConfigs: [
+                { subnet: settings.subnet4, ipRange: range, gateway },
+                ...(settings.ipv6 ? [{ subnet: settings.subnet6, gateway: gateway6(settings.subnet6) }] : []),
+            ],
         },
         { ...opts, deleteBeforeReplace: true }, // one owner for the subnet
     );
@@ -30,6 +33,9 @@ function plan(subnet: string): { range: string; gateway: string } {
     const { base, bits } = parse(subnet);
     return { range: `${text(base)}/${bits + 1}`, gateway: text(base + 1) };
 }
+
+/** Said, because Docker reports one either way, and a difference would replace the network and everything on it. */
+const gateway6 = (subnet: string) => subnet.replace("::/64", "::1");
 
 function parse(subnet: string): { base: number; bits: number; size: number } {
     const [address, bits] = subnet.split("/");

@@ -70,6 +70,9 @@ function readLock(config: Config, directory: string, problems: Problem[]): Lock 
     }
 }
 
+/** A group of an IPv6 address as Docker writes it (RFC 5952 §4.1). */
+const withoutZeros = (group: string) => parseInt(group, 16).toString(16);
+
 /** Subnets follow from the stack's name, so that stacks on one host differ and an address that is pinned stays. */
 function network(name: string, config: Config): NetworkSettings {
     const hash = createHash("sha256").update(name).digest("hex");
@@ -77,7 +80,7 @@ function network(name: string, config: Config): NetworkSettings {
     return {
         ...rest,
         subnet4: subnet ?? `10.89.${parseInt(hash.slice(0, 2), 16)}.0/24`,
-        subnet6: `fd${hash.slice(2, 4)}:${hash.slice(4, 8)}:${hash.slice(8, 12)}::/64`,
+        subnet6: `fd${hash.slice(2, 4)}:${[hash.slice(4, 8), hash.slice(8, 12)].map(withoutZeros).join(":")}::/64`,
     };
 }
 

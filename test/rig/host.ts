@@ -44,6 +44,7 @@ export async function startHost({ name, dir, log }: HostArgs & { log: Log }): Pr
     for (const daemon of [docker(name, dir), imageRegistry(name, dir)]) {
         if (await daemon.ready()) continue;
         log(`host ${name}: starting ${daemon.program}`);
+        await stop(() => processesOf(runDir, daemon.processes), 20);
         await start(daemon, 60);
     }
     const { inside, outside, ...addresses } = networkOf(name);
@@ -62,7 +63,7 @@ export async function stopHost({ name, dir, purge = false }: HostArgs & { purge?
     // Containers of an engine that was killed live on; only a new engine knows how to end them.
     const orphaned = processesOf(runDir).length > 0 && processesOf(runDir, ["dockerd"]).length === 0;
     if (orphaned && (await hasNetwork(name))) await start(docker(name, dir), 60);
-    await stop(() => processesOf(runDir, ["dockerd", "docker-registry"]), 30);
+    await stop(() => processesOf(runDir, ["dockerd", "docker-registry"]), 30); // dockerd ends the others
     await stop(() => processesOf(runDir), 10);
     for (const mount of mountsBelow(dir, runDir)) await run("umount", ["--lazy", mount]);
     await removeNetwork(name);
@@ -72,7 +73,10 @@ export async function stopHost({ name, dir, purge = false }: HostArgs & { purge?
 
 /** Mount points below the directories, the deepest first. */
 function mountsBelow(...directories: string[]): string[] {
-    const points = fs.readFileSync("/proc/self/mounts", "utf8").split("\n").map((line) => line.split(" ")[1] ?? "");
+    const points = fs
+        .readFileSync("/proc/self/mounts", "utf8")
+        .split("\n")
+        .map((line) => line.split(" ")[1] ?? "");
     return points.filter((point) => directories.some((directory) => point.startsWith(`${path.resolve(directory)}/`))).reverse();
 }
 
@@ -82,13 +86,14 @@ function docker(name: string, dir: string): Daemon {
     const configFile = `${runDir}/docker.json`;
     return {
         program: "dockerd",
+        processes: ["dockerd", "containerd"],
         argv: ["--config-file", configFile],
         namespace: networkOf(name).inside,
         logFile: path.join(dir, "docker.log"),
         prepare() {
             const pidfile = `${runDir}/docker.pid`;
-            // dockerd takes any process that has its old number for another dockerd.
-            fs.rmSync(pidfile, { force: true });
+            // dockerd waits for whatever process has the number of its last containerd now, be it a zombie or a stranger.
+            for (const file of [pidfile, `${runDir}/exec/containerd/containerd.pid`]) fs.rmSync(file, { force: true });
             writeJson(configFile, {
                 "data-root": path.resolve(dir, "docker"),
                 "exec-root": `${runDir}/exec`,
@@ -117,6 +122,7 @@ function imageRegistry(name: string, dir: string): Daemon {
     const configFile = `${runDirOf(name)}/registry.json`;
     return {
         program: "docker-registry",
+        processes: ["docker-registry"],
         argv: ["serve", configFile],
         namespace,
         logFile: path.join(dir, "registry.log"),

@@ -12,16 +12,17 @@ interface Binary {
     package: string;
     /** Variables that the linker sets. */
     variables?: Record<string, string>;
-    minutes: string;
+    /** How long a build takes where nothing is cached. */
+    takes: string;
 }
 
 /** `pulumi version` is empty without its variable, and the Automation API then refuses the CLI. */
 const cliVersion = { "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": "v3.259.0" };
 
 const binaries: Binary[] = [
-    { file: "pulumi", folder: "cli", package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", variables: cliVersion, minutes: "3 to 6" },
-    { file: "pulumi-resource-docker", folder: "docker", package: ".", minutes: "2 to 4" },
-    { file: "mongod", folder: "mongod", package: ".", minutes: "up to 1" },
+    { file: "pulumi", folder: "cli", package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", variables: cliVersion, takes: "3-6 minutes" },
+    { file: "pulumi-resource-docker", folder: "docker", package: ".", takes: "2-4 minutes" },
+    { file: "mongod", folder: "mongod", package: ".", takes: "under a minute" },
 ];
 
 /** Builds what the rehearsal runs as the engine, where its sources changed. Returns the directory to put on PATH. */
@@ -41,13 +42,17 @@ function build(binary: Binary, go: string, log: Log): Promise<string> {
     const folder = path.join(__dirname, binary.folder);
     const variables = Object.entries(binary.variables ?? {}).map(([name, value]) => `-X ${name}=${value}`);
     const flags = ["-trimpath", "-buildvcs=false", "-ldflags", ["-s", "-w", ...variables].join(" ")];
-    const key = createHash("sha256").update([hashOf(folder), go, binary.package, ...flags].join("\0")).digest("hex").slice(0, 16);
+    const key = createHash("sha256")
+        .update([hashOf(folder), go, binary.package, ...flags].join("\0"))
+        .digest("hex")
+        .slice(0, 16);
     return cached(`${binary.file}-${key}`, async (file) => {
-        log(`engine: building ${binary.file} (${binary.minutes} minutes the first time)`);
+        log(`engine: building ${binary.file} (${binary.takes})`);
         try {
             await run("go", ["build", ...flags, "-o", file, binary.package], { cwd: folder, env: { CGO_ENABLED: "0" } });
         } catch (error) {
-            throw new Error(`${binary.file} could not be built.${hint((error as Error).message)}\n${(error as Error).message}`);
+            const { message } = error as Error;
+            throw new Error(`${binary.file} could not be built.${hint(message)}\n${message}`, { cause: error });
         }
     });
 }
@@ -55,13 +60,15 @@ function build(binary: Binary, go: string, log: Log): Promise<string> {
 /** Most failures are a network that does not let Go fetch modules; the compiler's own words speak for themselves. */
 function hint(message: string): string {
     if (!/dial tcp|lookup |i\/o timeout|proxyconnect|module lookup disabled|(403|404|5\d\d) /.test(message)) return "";
-    return " Go could not fetch its modules: set GOPROXY to a module proxy that this machine can reach (`go env GOPROXY` shows the current one).";
+    return " Go could not fetch its modules: set GOPROXY to a proxy that this machine can reach.";
 }
 
 async function goVersion(): Promise<string> {
     try {
         return await run("go", ["env", "GOVERSION"], { cwd: path.join(__dirname, "cli") });
     } catch (error) {
-        throw new Error(`Building the engine needs Go 1.26 or newer: install it and put \`go\` on PATH.\n${(error as Error).message}`);
+        throw new Error(`Building the engine needs Go 1.26 or newer: install it and put \`go\` on PATH.\n${(error as Error).message}`, {
+            cause: error,
+        });
     }
 }

@@ -8,6 +8,8 @@ import { enter } from "./network";
 export interface Daemon {
     program: string;
     argv: string[];
+    /** Programs that must not be left from an earlier start. */
+    processes: string[];
     namespace: string;
     logFile: string;
     /** Writes its configuration. */
@@ -59,7 +61,7 @@ export async function start(daemon: Daemon, seconds: number): Promise<void> {
 export async function stop(find: () => number[], seconds: number): Promise<void> {
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
         for (const pid of find()) kill(pid, signal);
-        for (const until = Date.now() + seconds * 1000; find().length > 0 && Date.now() < until; ) await sleep(100);
+        for (const until = Date.now() + seconds * 1000; find().length > 0 && Date.now() < until;) await sleep(100);
     }
 }
 

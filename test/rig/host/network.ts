@@ -9,6 +9,9 @@ export interface HostNetwork {
     outside: string;
     address4: string;
     address6: string;
+    /** The machine's own end of the link to the host. */
+    machine4: string;
+    machine6: string;
     outside4: string;
     outside6: string;
 }
@@ -23,6 +26,8 @@ export function networkOf(name: string): HostNetwork {
         outside: `${name}-out`,
         address4: `10.231.${index}.2`,
         address6: `fd00:231:${index}:a::2`,
+        machine4: `10.231.${index}.1`,
+        machine6: `fd00:231:${index}:a::1`,
         outside4: `10.231.${index}.6`,
         outside6: `fd00:231:${index}:b::2`,
     };
@@ -38,15 +43,15 @@ export async function runIn(namespace: string, argv: string[]): Promise<string> 
 
 /** Makes namespaces, links, addresses and routes. */
 export async function makeNetwork(name: string): Promise<void> {
-    const { inside, outside, outside4, outside6 } = networkOf(name);
+    const { inside, outside, machine4, machine6, outside4, outside6 } = networkOf(name);
     const index = indexOf(name);
     const [link, net4, net6] = [`rig${index}`, `10.231.${index}`, `fd00:231:${index}`];
-    if (fs.existsSync(`/sys/class/net/${link}`)) throw new Error(`The names of two hosts give the same subnet (${net4}.0/29): rename "${name}".`);
+    if (fs.existsSync(`/sys/class/net/${link}`)) throw new Error(`Another host has the subnet ${net4}.0/29 already: rename "${name}".`);
     for (const namespace of [inside, outside]) await run("ip", ["netns", "add", namespace]);
     await ip(`link add ${link} type veth peer name eth0 netns ${inside}`);
     await ip(`-n ${inside} link add eth1 type veth peer name eth0 netns ${outside}`);
 
-    await endpoint("", link, `${net4}.1/30`, `${net6}:a::1/64`);
+    await endpoint("", link, `${machine4}/30`, `${machine6}/64`);
     await endpoint(inside, "eth0", `${net4}.2/30`, `${net6}:a::2/64`);
     await endpoint(inside, "eth1", `${net4}.5/30`, `${net6}:b::1/64`);
     await endpoint(outside, "eth0", `${outside4}/30`, `${outside6}/64`);

@@ -11,7 +11,7 @@ const tools = {
 
 /** Makes sure that a host can be started, installing what is missing where that is possible. */
 export async function needTools(log: Log): Promise<void> {
-    if (process.getuid?.() !== 0) throw new Error("The rehearsal makes network namespaces and starts a Docker engine of its own: run it as root.");
+    if (process.getuid?.() !== 0) throw new Error("The rehearsal starts a Docker engine in a network namespace of its own: run as root.");
     const missing = await missingTools();
     if (missing.length === 0) return;
     const packages = missing.map((tool) => tools[tool]).join(" ");
@@ -22,7 +22,9 @@ export async function needTools(log: Log): Promise<void> {
             env: { DEBIAN_FRONTEND: "noninteractive" },
         });
     } catch (error) {
-        throw new Error(`The rehearsal needs ${missing.join(", ")}. Install them (Debian: apt-get install ${packages}).\n${(error as Error).message}`);
+        throw new Error(`The rehearsal needs ${missing.join(", ")}. On Debian: apt-get install ${packages}\n${(error as Error).message}`, {
+            cause: error,
+        });
     }
     const still = await missingTools();
     if (still.length > 0) throw new Error(`${packages} are installed, but ${still.join(", ")} cannot be found on PATH.`);

@@ -32,6 +32,7 @@ const applications: Record<string, string> = {
     "v2.16.2-workercrash": "worker-crash",
     "v2.16.3-hang": "hang",
 };
+/** Releases of everything else: the newest known ones of the real images. */
 const others = { mongodb: ["library/mongo", "7.0.28"], redis: ["library/redis", "7.4.7"], nginx: ["library/nginx", "1.28.0"] } as const;
 
 const services = ["web", "api", "bree", "smtp", "smtp-bree", "mx", "imap", "pop3", "sqlite", "sqlite-bree", "caldav", "carddav"];
@@ -41,17 +42,18 @@ const tagOf = (name: string) => `forwardemail-rig/${name}`;
 /** Builds every stand-in and pushes it; does nothing when sources are unchanged and the registry still has them all. */
 export async function buildImages(args: BuildArgs): Promise<ImagesLock> {
     const key = [args.dockerHost, args.registry, hashOf(__dirname), hashOf(args.mongod)].join(" ");
+    let isFresh = false;
     const lockFile = await cached(`images-${createHash("sha256").update(key).digest("hex").slice(0, 16)}.json`, async (file) => {
+        isFresh = true;
         fs.writeFileSync(file, JSON.stringify(await buildAndPush(args), null, 4));
     });
     const lock = JSON.parse(fs.readFileSync(lockFile, "utf8")) as ImagesLock;
-    if (await isPushed(args, lock)) return lock;
+    if (isFresh || (await isPushed(args, lock))) return lock;
     fs.rmSync(lockFile);
     return buildImages(args);
 }
 
-const docker = (args: BuildArgs, argv: string[]) =>
-    run("docker", argv, { env: { DOCKER_HOST: args.dockerHost, DOCKER_BUILDKIT: "0" } });
+const docker = (args: BuildArgs, argv: string[]) => run("docker", argv, { env: { DOCKER_HOST: args.dockerHost, DOCKER_BUILDKIT: "0" } });
 
 /** The registry may only be reachable for the engine, so the engine is asked. */
 async function isPushed(args: BuildArgs, lock: ImagesLock): Promise<boolean> {
@@ -65,7 +67,7 @@ async function isPushed(args: BuildArgs, lock: ImagesLock): Promise<boolean> {
 }
 
 async function buildAndPush(args: BuildArgs): Promise<ImagesLock> {
-    args.log("stand-in images: building (2 minutes, and as long again for downloads the first time)");
+    args.log("stand-in images: building (20 s, the first time 2 minutes)");
     const base = await npmInstall("base", args.log);
     const node = path.join(base, "node_modules", `node-linux-${process.arch}`, "bin", "node");
     await build(args, "base", { "rootfs.tar": await debianRoot(args.log), node });

@@ -5,23 +5,25 @@ import { cached } from "./cache";
 import { type Log, run } from "./run";
 
 const release = "bookworm";
-const packages = [
-    "bash",
-    "ca-certificates",
-    "curl",
-    "libnginx-mod-stream",
-    "netcat-openbsd",
-    "nginx-light",
-    "openssl",
-    "procps",
-    "redis-server",
-];
+const packages = ["bash", "ca-certificates", "curl", "libnginx-mod-stream", "netcat-openbsd", "nginx-light", "openssl", "procps", "redis-server"];
 /** What only an installation needs, and device nodes: Docker brings its own. */
-const left = ["./dev/*", "./proc/*", "./sys/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./usr/share/doc/*", "./usr/share/locale/*", "./usr/share/man/*"];
+const left = [
+    "./dev/*",
+    "./proc/*",
+    "./sys/*",
+    "./var/cache/apt/*",
+    "./var/lib/apt/lists/*",
+    "./usr/share/doc/*",
+    "./usr/share/locale/*",
+    "./usr/share/man/*",
+];
 
 /** The path of a tar with the root file system that all stand-in images share. */
 export function debianRoot(log: Log): Promise<string> {
-    const hash = createHash("sha256").update(JSON.stringify([release, packages, left])).digest("hex").slice(0, 16);
+    const hash = createHash("sha256")
+        .update(JSON.stringify([release, packages, left]))
+        .digest("hex")
+        .slice(0, 16);
     return cached(`debian-${hash}.tar`, async (file) => {
         await needDebootstrap(log);
         log("stand-in images: Debian root file system (40 s)");
@@ -36,13 +38,14 @@ export function debianRoot(log: Log): Promise<string> {
 }
 
 async function needDebootstrap(log: Log): Promise<void> {
-    if (process.getuid?.() !== 0) throw new Error("The stand-in images are made from a Debian root file system, which only root can make: run as root.");
+    if (process.getuid?.() !== 0)
+        throw new Error("The stand-in images are made from a Debian root file system, which only root can make: run as root.");
     if (fs.existsSync("/usr/sbin/debootstrap")) return;
     log("stand-in images: installing debootstrap");
     try {
         await run("apt-get", ["update"]);
         await run("apt-get", ["install", "--yes", "--no-install-recommends", "debootstrap", "debian-archive-keyring"]);
     } catch (error) {
-        throw new Error(`debootstrap is missing and could not be installed. Install the package \`debootstrap\`.\n${(error as Error).message}`);
+        throw new Error("debootstrap is missing and could not be installed. Install the package `debootstrap`.", { cause: error });
     }
 }

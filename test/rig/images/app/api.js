@@ -12,6 +12,7 @@
  */
 
 const accounts = require("./accounts");
+const { env } = require("./env");
 const { serve } = require("./http");
 const { connect, version } = require("./run");
 
@@ -24,7 +25,7 @@ const showDomain = (domain) => ({
     verification_record: domain.verification_record,
     smtp_dns_records: {
         dkim: { name: `${domain.dkim_key_selector}._domainkey`, value: `v=DKIM1; k=rsa; p=${domain.dkim_public_key};` },
-        return_path: { name: domain.return_path, value: require("./env").env.WEB_HOST },
+        return_path: { name: domain.return_path, value: env.WEB_HOST },
     },
 });
 const showAlias = (alias) => ({ id: alias._id, name: alias.name, domain: alias.domain, storage_location: alias.storage_location });

@@ -8,6 +8,7 @@
 const crypto = require("node:crypto");
 const fs = require("node:fs");
 const path = require("node:path");
+const { createSecureContext } = require("node:tls");
 const load = require("@ladjs/env");
 
 function refuse(problems) {
@@ -41,14 +42,17 @@ const rules = {
     CALDAV_URL: [url("https"), "https://…"],
     CARDDAV_URL: [url("https"), "https://…"],
 };
-for (const key of ["SRS_SECRET", "WEBHOOK_SIGNATURE_KEY", "SMTP_TRANSPORT_PASS", "MX_HOST", "REDIS_HOST", "SMTP_HOST", "SQLITE_HOST", "WEB_HOST"]) {
-    rules[key] = [text, "non-empty text"];
-}
+const secrets = ["SRS_SECRET", "WEBHOOK_SIGNATURE_KEY", "SMTP_TRANSPORT_PASS"];
+const hosts = ["MX_HOST", "REDIS_HOST", "SMTP_HOST", "SQLITE_HOST", "WEB_HOST"];
+for (const key of [...secrets, ...hosts]) rules[key] = [text, "non-empty text"];
+
 const got = (value) => (value === "" ? "nothing" : Array.isArray(value) ? "a list" : `a ${typeof value} that does not fit`);
 const problems = Object.entries(rules)
     .filter(([key, [test]]) => !test(env[key]))
     .map(([key, [, wanted]]) => `${key}: wanted ${wanted}, got ${got(env[key])}`);
 if (env.NODE_ENV !== "production" || env.SELF_HOSTED !== true) problems.push("NODE_ENV must be production and SELF_HOSTED true");
+
+if (problems.length > 0) refuse(problems);
 
 function read(key) {
     try {
@@ -57,8 +61,6 @@ function read(key) {
         return refuse([`${key}: ${error.message}`]);
     }
 }
-
-if (problems.length > 0) refuse(problems);
 
 // The real configuration reads this file in every process, so a wrong owner or mode stops all of them.
 const dkimKey = read("DKIM_PRIVATE_KEY_PATH").toString();
@@ -72,7 +74,7 @@ try {
 function tls(front) {
     const options = { key: read(`${front}_SSL_KEY_PATH`), cert: read(`${front}_SSL_CERT_PATH`), ca: read(`${front}_SSL_CA_PATH`) };
     try {
-        require("node:tls").createSecureContext(options);
+        createSecureContext(options);
     } catch (error) {
         refuse([`${front}_SSL_*: ${error.message}`]);
     }

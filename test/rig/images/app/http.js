@@ -45,7 +45,11 @@ function serve(front, title, handler) {
         response.on("close", () => underWay--);
         const [status, content, headers = {}] = await answer(front, handler, request);
         const json = typeof content === "object";
-        response.writeHead(status, { "content-type": json ? "application/json" : "text/html; charset=utf-8", "x-double-version": version, ...headers });
+        response.writeHead(status, {
+            "content-type": json ? "application/json" : "text/html; charset=utf-8",
+            "x-double-version": version,
+            ...headers,
+        });
         response.end(json ? JSON.stringify(content) : content);
     };
     const server = env[`${front}_PROTOCOL`] === "https" ? https.createServer(tls(front), listener) : http.createServer(listener);

@@ -30,9 +30,10 @@ async function store(stream, session) {
     const raw = Buffer.concat([Buffer.from(received(session)), await read(stream)]).toString("base64");
     const { mailFrom, rcptTo } = session.envelope;
     for (const { address } of rcptTo) {
-        await mailbox(await findAlias(db, address), "append", { path: "INBOX", raw });
-        await record(session, "accepted", { from: mailFrom.address, to: address });
         await redis.incr(`received:${split(address).domain}`);
+        await mailbox(await findAlias(db, address), "append", { path: "INBOX", raw });
+        // A failure from here on must not become a 451: the sender would deliver the stored message again.
+        await record(session, "accepted", { from: mailFrom.address, to: address }).catch((error) => console.error(error.message));
     }
     return "accepted";
 }

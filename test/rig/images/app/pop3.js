@@ -10,10 +10,12 @@ const { mailbox } = require("./mailbox");
 const { connect, onStop } = require("./run");
 
 const path = "INBOX";
-const reply = (work) => (...args) => {
-    const done = args.pop();
-    work(...args).then((result) => done(null, result), done);
-};
+const reply =
+    (work) =>
+    (...args) => {
+        const done = args.pop();
+        work(...args).then((result) => done(null, result), done);
+    };
 
 const server = new POP3Server({
     ...tls("WEB"),

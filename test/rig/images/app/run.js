@@ -54,11 +54,9 @@ function connect(prefix) {
     // A find, not a ping: a database that wants a password answers pings without one. The explicit connect is what a
     // client needs to try again after its first attempt failed.
     const probe = async (client) => (await client.connect()).db().collection("domains").findOne();
-    Promise.all([
-        insist("MongoDB", () => probe(main)),
-        insist("MongoDB (logs)", () => probe(logs)),
-        insist("Redis", () => redis.ping()),
-    ]).then(() => console.log("MongoDB and Redis connected"));
+    Promise.all([insist("MongoDB", () => probe(main)), insist("MongoDB (logs)", () => probe(logs)), insist("Redis", () => redis.ping())]).then(() =>
+        console.log("MongoDB and Redis connected"),
+    );
     onStop(async () => {
         redis.disconnect();
         await Promise.all([main.close(), logs.close()]);

@@ -10,7 +10,8 @@ const { connect, version } = require("./run");
 const form = `<h1>Setup</h1><form method="post"><input name="email"><input name="password" type="password"><button>Create</button></form>`;
 const denied = [401, "Unauthorized", { "www-authenticate": 'Basic realm="setup"' }];
 
-const isOperator = ({ user, password } = {}) => user === String(env.AUTH_BASIC_USERNAME) && password === String(env.AUTH_BASIC_PASSWORD);
+const isOperator = ({ user, password } = {}) =>
+    Boolean(password) && user === String(env.AUTH_BASIC_USERNAME) && password === String(env.AUTH_BASIC_PASSWORD);
 
 // Fails open, as the real gate does: a database error shows the site.
 const isSetUp = () =>

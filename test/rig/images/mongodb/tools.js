@@ -118,7 +118,8 @@ async function restore(options) {
             for (let at = 0; at < found.length; at += batchSize) await collection.insertMany(found.slice(at, at + batchSize));
         } else {
             const { indexes } = BSON.EJSON.parse(data.toString());
-            for (const { key, name: index, unique } of indexes.filter((i) => i.name !== "_id_")) await collection.createIndex(key, { name: index, unique });
+            for (const { key, name: index, unique } of indexes.filter((i) => i.name !== "_id_"))
+                await collection.createIndex(key, { name: index, unique });
         }
     }
     await connection.close();

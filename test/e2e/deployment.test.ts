@@ -1,0 +1,365 @@
+import { spawn } from "node:child_process";
+import * as net from "node:net";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SERVICE_NAMES } from "../../components/services/catalogue";
+import { SECRETS } from "../../components/services/secrets";
+import { remove } from "../../operate/down";
+import { deliver, eventually, openPorts, poll, readImap, readPop3, request, startSink, submit } from "./clients";
+import { HOST, World } from "./world";
+
+// One story, told in order: each test finds what the one before left. A real engine, a real Docker daemon, real servers.
+
+const DOMAIN = "example.org";
+const LOGIN = { user: `alice@${DOMAIN}`, pass: "a-mailbox-password" };
+const ADMIN = { email: `root@${HOST}`, password: "an-admin-password" };
+const PORTS = [25, 80, 443, 465, 993, 995];
+const ROUTED = ["", "api", "caldav", "carddav"];
+
+let world: World;
+let sink: Awaited<ReturnType<typeof startSink>>;
+
+beforeAll(async () => {
+    sink = await startSink("0.0.0.0");
+    const relay = World.addresses().machine4;
+    world = await World.start({
+        "forwardemail:version": "v2.15.0",
+        "forwardemail:network": { ipv6: true },
+        "forwardemail:environment": { RIG_OUTBOUND_RELAY: `${relay}:${sink.port}` },
+    });
+});
+afterAll(async () => {
+    sink?.close();
+    await world?.stop();
+});
+
+const mail = (subject: string) => ({ from: "sender@example.net", to: LOGIN.user, subject, text: `text of ${subject}` });
+const inbox = async (subject: string) => (await readImap(world.target, LOGIN)).find((source) => source.includes(`Subject: ${subject}`));
+
+describe("a fresh stack", () => {
+    test("comes up with every service healthy", async () => {
+        const { ok, text } = await world.up();
+        expect(text).not.toContain("error");
+        expect(ok).toBe(true);
+        const running = world.running();
+        expect(running.map((c) => c.service).sort()).toEqual([...SERVICE_NAMES].sort());
+        expect(running.filter((c) => c.health !== "healthy" || c.restarts > 0)).toEqual([]);
+    });
+
+    test("a second up and a refresh change nothing", async () => {
+        const { ok, changes } = await world.up();
+        expect(ok).toBe(true);
+        expect(Object.keys(changes)).toEqual(["same"]);
+        await world.session.stack.refresh({ expectNoChanges: true });
+        await world.session.stack.preview({ expectNoChanges: true });
+    });
+
+    test("containers run without privileges, as a user of their own, with limits", () => {
+        for (const { container, service } of world.running()) {
+            const [{ HostConfig, Config }] = JSON.parse(world.docker("inspect", container));
+            expect(HostConfig.CapDrop, service).toEqual(["ALL"]);
+            expect(HostConfig.CapAdd ?? [], service).toEqual([]);
+            expect(HostConfig.SecurityOpt, service).toContain("no-new-privileges:true");
+            expect(HostConfig.Memory, service).toBeGreaterThan(0);
+            expect(HostConfig.LogConfig.Config["max-size"], service).toBe("10m");
+            expect(world.docker("exec", container, "id", "-u").trim(), `${service} (${Config.User})`).not.toBe("0");
+        }
+    });
+
+    test("key files are readable by the application's user only", () => {
+        const listing = world.docker(
+            "exec",
+            "-u",
+            "0",
+            world.container("web"),
+            "stat",
+            "-c",
+            "%a %U %n",
+            "/app/ssl",
+            "/app/ssl/privkey.pem",
+            "/app/ssl/dkim.key",
+        );
+        expect(listing.trim().split("\n")).toEqual([
+            "750 forwardemail /app/ssl",
+            "440 forwardemail /app/ssl/privkey.pem",
+            "440 forwardemail /app/ssl/dkim.key",
+        ]);
+        expect(() => world.docker("exec", world.container("web"), "sh", "-c", "echo x >> /app/ssl/dkim.key")).toThrow(/Read-only file system/);
+    });
+});
+
+describe("first run", () => {
+    test("the site asks for the generated password until an admin exists", async () => {
+        expect((await request(world.target, "", "/")).status).toBe(401);
+        const { username, password } = world.outputs.firstRun.value as { username: string; password: string };
+        const auth = `${username}:${password}`;
+        expect((await request(world.target, "", "/", { auth })).headers.location).toBe("/setup");
+        expect((await request(world.target, "", "/setup", { method: "POST", auth, json: ADMIN })).status).toBe(201);
+        expect((await request(world.target, "", "/")).status).toBe(200);
+    });
+
+    test("a domain and an alias", async () => {
+        const auth = `${ADMIN.email}:${ADMIN.password}`;
+        expect((await request(world.target, "api", "/v1/domains", { method: "POST", auth, json: { domain: DOMAIN } })).status).toBe(200);
+        const alias = { name: "alice", password: LOGIN.pass };
+        expect((await request(world.target, "api", `/v1/domains/${DOMAIN}/aliases`, { method: "POST", auth, json: alias })).status).toBe(200);
+        const { status } = await request(world.target, "api", `/v1/domains/${DOMAIN}/aliases/alice/generate-password`, {
+            method: "POST",
+            auth,
+            json: { new_password: LOGIN.pass },
+        });
+        expect(status).toBe(200);
+    });
+});
+
+describe("mail", () => {
+    test("in on 25 over IPv4 is read over IMAP and POP3, and MX saw the sender's real address", async () => {
+        await deliver(world.target, mail("over IPv4"));
+        const source = await eventually("mail in the inbox", 20, () => inbox("over IPv4"));
+        expect(source).toContain(`X-Seen-Client: ${world.rehearsal.host.machine4}`);
+        expect((await readPop3(world.target, LOGIN)).filter((text) => text.includes("Subject: over IPv4"))).toHaveLength(1);
+    });
+
+    test("in on 25 over IPv6, with the real address", async () => {
+        await deliver(world.target, mail("over IPv6"), world.rehearsal.host.address6);
+        const source = await eventually("mail in the inbox", 20, () => inbox("over IPv6"));
+        expect(source).toContain(`X-Seen-Client: ${world.rehearsal.host.machine6}`);
+    });
+
+    test("to somebody else's domain is refused: no open relay", async () => {
+        await expect(deliver(world.target, { ...mail("relay"), to: "victim@elsewhere.test" })).rejects.toThrow(/55\d/);
+    });
+
+    test("submitted on 465 reaches another server, signed with the domain's key; a wrong password is refused", async () => {
+        await submit(world.target, LOGIN, { to: "bob@elsewhere.test", subject: "out", text: "hello" });
+        const source = await eventually("mail at the sink", 30, async () => sink.received.find((text) => text.includes("Subject: out")));
+        expect(source).toMatch(/DKIM-Signature:[^]*d=example\.org/);
+        await expect(submit(world.target, { ...LOGIN, pass: "wrong" }, { to: "bob@elsewhere.test", subject: "no", text: "" })).rejects.toThrow(
+            /535|auth/i,
+        );
+    });
+
+    test("submitted to a local mailbox arrives there", async () => {
+        await submit(world.target, LOGIN, { to: LOGIN.user, subject: "to myself", text: "hello" });
+        await eventually("mail in the inbox", 30, () => inbox("to myself"));
+    });
+});
+
+describe("the outside", () => {
+    test("six ports answer on IPv4 and on IPv6, and no other below 30000", async () => {
+        const all = Array.from({ length: 30_000 }, (_, at) => at + 1);
+        expect(await openPorts(world.rehearsal.host.address4, all)).toEqual(PORTS);
+        expect(await openPorts(world.rehearsal.host.address6, all)).toEqual(PORTS);
+    });
+
+    test("port 80 leads to https", async () => {
+        const answer = await fetch(`http://${world.rehearsal.host.address4}/path?x=1`, { redirect: "manual" });
+        expect([answer.status, answer.headers.get("location")]).toEqual([301, `https://${HOST}/path?x=1`]);
+    });
+
+    test("MongoDB and Redis refuse who has no password", () => {
+        const find = 'try { db.getSiblingDB("forwardemail_production").users.findOne(); print("READ") } catch (e) { print("REFUSED " + e.codeName) }';
+        expect(world.docker("exec", world.container("mongodb"), "mongosh", "--quiet", "--eval", find)).toMatch(/REFUSED/);
+        expect(world.docker("exec", "-e", "REDISCLI_AUTH=", world.container("redis"), "redis-cli", "keys", "*")).toMatch(/NOAUTH/);
+    });
+
+    test("each name is served by its own service, with a certificate for it", async () => {
+        expect((await request(world.target, "api", "/v1/test")).status).toBe(200);
+        expect((await request(world.target, "caldav", "/")).status).toBe(401);
+        expect((await request(world.target, "carddav", "/")).status).toBe(401);
+    });
+});
+
+describe("secrets", () => {
+    test("are in no state, log, label or process list", async () => {
+        const secrets = await secretValues();
+        expect(secrets.length).toBeGreaterThanOrEqual(Object.keys(SECRETS).length);
+        const labels = world.running().map(({ container }) => JSON.stringify(JSON.parse(world.docker("inspect", container))[0].Config.Labels));
+        const commands = world.running().map(({ container }) => JSON.stringify(JSON.parse(world.docker("inspect", container))[0].Config.Cmd));
+        const places = {
+            state: world.stateFile(),
+            log: world.log.join("\n"),
+            processes: world.onHost(["ps", "axww", "-o", "args="]),
+            labels: labels.join(),
+            commands: commands.join(),
+        };
+        for (const [place, text] of Object.entries(places))
+            for (const secret of secrets) expect(text.includes(secret), `a secret in ${place}`).toBe(false);
+    });
+
+    test("the search above would find one: the containers' environment holds them", async () => {
+        const environment = world.docker("inspect", "-f", "{{json .Config.Env}}", world.container("web"));
+        expect((await secretValues()).filter((secret) => environment.includes(secret)).length).toBeGreaterThan(5);
+    });
+});
+
+/** Every value that must stay secret, taken from the stack's own decrypted state. */
+async function secretValues(): Promise<string[]> {
+    const { deployment } = await world.session.stack.exportStack();
+    const resources = deployment.resources as Array<{ type: string; outputs?: Record<string, string | { plaintext?: string }> }>;
+    const reveal = (value: string | { plaintext?: string } | undefined) =>
+        (typeof value === "object" ? JSON.parse(value.plaintext ?? '""') : (value ?? "")) as string;
+    const passwords = resources.filter((r) => r.type === "random:index/randomPassword:RandomPassword").map((r) => reveal(r.outputs?.result));
+    const keys = resources.filter((r) => r.type === "tls:index/privateKey:PrivateKey").map((r) => reveal(r.outputs?.privateKeyPem).split("\n")[1]);
+    return [...passwords, ...keys].filter((value) => value.length > 10);
+}
+
+describe("repair", () => {
+    test("containers that were removed come back", async () => {
+        for (const service of ["mx", "redis", "web"]) world.docker("rm", "-f", world.container(service));
+        const { ok } = await world.up();
+        expect(ok).toBe(true);
+        expect(
+            world
+                .running()
+                .map((c) => c.service)
+                .sort(),
+        ).toEqual([...SERVICE_NAMES].sort());
+        expect((await request(world.target, "", "/")).status).toBe(200);
+        expect(await inbox("over IPv4")).toBeDefined();
+    });
+
+    test("a service that is sick is replaced, and never turns green by itself", async () => {
+        const id = () => world.docker("inspect", "-f", "{{.Id}}", world.container("pop3")).trim();
+        const sick = id();
+        world.docker("kill", "--signal", "STOP", sick); // it hangs: its port is open, but nobody greets
+        await eventually("Docker notices", 60, async () => world.running().find((c) => c.service === "pop3")?.health === "unhealthy" || undefined);
+        await world.session.stack.refresh(); // by itself, this makes Pulumi forget that something was wrong
+        const { ok } = await world.up();
+        expect(ok).toBe(true);
+        expect(id()).not.toBe(sick);
+    });
+
+    test("a taken port is named with its fix, and the next up repairs", async () => {
+        world.docker("rm", "-f", world.container("mx"));
+        const [program, ...args] = world.rehearsal.host.inside([
+            process.execPath,
+            "-e",
+            "require('net').createServer().listen(25, '0.0.0.0', () => console.log('up'))",
+        ]);
+        const squatter = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+        await new Promise((resolve) => squatter.stdout.once("data", resolve));
+        try {
+            const { ok, text } = await world.up();
+            expect(ok).toBe(false);
+            expect(text).toMatch(/another program has this port/);
+            expect(text).toMatch(/mx/);
+        } finally {
+            squatter.kill();
+        }
+        expect((await world.up()).ok).toBe(true);
+        await deliver(world.target, mail("after the port"));
+    });
+});
+
+describe("a new image", () => {
+    test("replaces every application container, and no request to web, api or DAV fails", async () => {
+        const before = new Set(world.running().map((c) => c.container));
+        const watch = poll(world.target, ROUTED);
+        const { ok } = await world.up({ "forwardemail:version": "v2.15.1" });
+        const { requests, failures } = await watch.stop();
+        expect(ok).toBe(true);
+        expect(failures).toEqual([]);
+        expect(requests).toBeGreaterThan(100);
+        expect(
+            world
+                .running()
+                .filter((c) => c.image.includes(":v2.15.0"))
+                .map((c) => c.service),
+        ).toEqual([]);
+        expect(before.has(world.container("web"))).toBe(false);
+        expect(await inbox("over IPv4")).toBeDefined();
+    });
+
+    test("that answers 5xx fails the up, names the service, and costs no request: not then, not on a second try, not when it is repaired", async () => {
+        const watch = poll(world.target, ROUTED);
+        const first = await world.up({ "forwardemail:version": "v2.16.0-web500" });
+        expect(first.ok).toBe(false);
+        expect(first.text).toMatch(/Service (web|api) is (unhealthy|starting)/);
+        const second = await world.up();
+        expect(second.ok).toBe(false);
+        const { ok } = await world.up({ "forwardemail:version": "v2.15.1" });
+        expect(ok).toBe(true);
+        const { failures } = await watch.stop();
+        expect(failures).toEqual([]);
+        expect(world.running().filter((c) => c.image.includes("web500"))).toEqual([]);
+        expect(world.running()).toHaveLength(SERVICE_NAMES.length);
+    });
+
+    test.each([
+        ["v2.16.1-smtpcrash", "smtp"],
+        ["v2.16.2-workercrash", "bree"],
+    ])("%s fails the up and names %s; the old release brings everything back", async (version, service) => {
+        const broken = await world.up({ "forwardemail:version": version });
+        expect(broken.ok).toBe(false);
+        expect(broken.text).toMatch(new RegExp(`Service ${service} is (unhealthy|starting|restarting|exited).*\\n(.*\\n)*.*  \\| `));
+        expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
+        expect(await inbox("over IPv4")).toBeDefined();
+    });
+
+    test("that no registry has is named with its fix", async () => {
+        await expect(world.up({ "forwardemail:version": "v9.9.9" })).rejects.toThrow(/version: got "v9\.9\.9", wanted a tag of/);
+        await world.open({ "forwardemail:version": "v2.15.1" });
+    });
+});
+
+describe("other keys", () => {
+    test("over existing data are refused before any container is touched", async () => {
+        const before = world
+            .running()
+            .map((c) => c.container)
+            .sort();
+        const { stack } = world.session;
+        await stack.setConfig("forwardemail:helperEncryptionKey", { value: "0therKey0therKey0therKey0therKey", secret: true });
+        const refused = await world.session.stack.up().catch((error: Error) => error);
+        expect(refused).toBeInstanceOf(Error);
+        expect((refused as Error).message).toMatch(/REFUSED: the (mailboxes|mongodb|redis) data \(it was written with other keys/);
+        expect(
+            world
+                .running()
+                .map((c) => c.container)
+                .sort(),
+        ).toEqual(before);
+        expect((await world.up()).ok).toBe(true); // world.up writes the config anew, without the key
+        expect(await inbox("over IPv4")).toBeDefined();
+    });
+});
+
+describe("down and up again", () => {
+    test("down leaves data and keys and nothing else", async () => {
+        await remove(world.session.stack, false, (line) => world.log.push(line));
+        expect(world.docker("ps", "-aq").trim()).toBe("");
+        expect(world.docker("volume", "ls", "-q").trim().split("\n").sort()).toEqual([
+            "forwardemail-e2e-mailboxes",
+            "forwardemail-e2e-mongodb",
+            "forwardemail-e2e-redis",
+        ]);
+        expect(world.docker("network", "ls", "--filter", "type=custom", "-q").trim()).toBe("");
+        await expect(
+            new Promise((resolve, reject) => net.connect(993, world.rehearsal.host.address4, () => resolve(0)).on("error", reject)),
+        ).rejects.toThrow();
+    });
+
+    test("up finds the mail, the domain and the queue again", async () => {
+        expect((await world.up()).ok).toBe(true);
+        for (const subject of ["over IPv4", "over IPv6", "to myself", "after the port"]) expect(await inbox(subject), subject).toBeDefined();
+        await deliver(world.target, mail("after down"));
+        await eventually("mail in the inbox", 20, () => inbox("after down"));
+    });
+
+    test("a lost state is noticed: new keys never meet old data", async () => {
+        await remove(world.session.stack, false, () => undefined);
+        await world.forget();
+        const { ok, text } = await world.up();
+        expect(ok).toBe(false);
+        expect(text).toMatch(/REFUSED: the (mailboxes|mongodb|redis) data/);
+        expect(world.docker("ps", "-aq").trim()).toBe("");
+    });
+
+    test("deleting the data is a step of its own and removes everything", async () => {
+        await remove(world.session.stack, true, (line) => world.log.push(line));
+        expect(world.docker("ps", "-aq").trim()).toBe("");
+        expect(world.docker("volume", "ls", "-q").trim()).toBe("");
+        const { deployment } = await world.session.stack.exportStack();
+        expect(deployment.resources ?? []).toEqual([]);
+    });
+});

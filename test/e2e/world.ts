@@ -1,0 +1,103 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
+import type { OutputMap } from "@pulumi/pulumi/automation";
+import { Converged, converge } from "../../operate/converge";
+import { Running, docker, inspectStack } from "../../operate/health";
+import { Rehearsal, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
+import { Session, openStack } from "../../operate/session";
+import { WORK } from "../../operate/workspace";
+import { networkOf } from "../rig/host/network";
+import { Target } from "./clients";
+
+const STACK = "e2e";
+const HOST_NAME = "fe-e2e";
+export const HOST = "mail.example.test";
+const DIRECTORY = path.join(WORK, "rehearsal-e2e");
+
+/** One deployment on a Docker host of its own, as the tests see it. */
+export class World {
+    session!: Session;
+    outputs: OutputMap = {};
+    /** Everything that was ever printed, to look for secrets in. */
+    readonly log: string[] = [];
+
+    private constructor(
+        readonly rehearsal: Rehearsal,
+        private config: Record<string, unknown>,
+    ) {}
+
+    /** Addresses of the Docker host and of this machine, known before it starts. */
+    static addresses = () => networkOf(HOST_NAME);
+
+    /** Starts the host and leaves nothing of an earlier run on it but images. */
+    static async start(config: Record<string, unknown>): Promise<World> {
+        const rehearsal = await startRehearsal(HOST_NAME, DIRECTORY, console.log);
+        const world = new World(rehearsal, { "forwardemail:host": HOST, "forwardemail:startTimeout": 45, ...config });
+        world.wipe();
+        await world.open({});
+        await world.forget();
+        await world.open({});
+        return world;
+    }
+
+    /** Opens the stack with changes to its config. */
+    async open(changes: Record<string, unknown>): Promise<void> {
+        this.config = { ...this.config, ...changes };
+        this.session = await openStack(STACK, this.config, this.rehearsal);
+    }
+
+    /** `npm run up` with changes to the config. */
+    async up(changes: Record<string, unknown> = {}): Promise<Converged & { text: string }> {
+        await this.open(changes);
+        const from = this.log.length;
+        const converged = await converge(this.session.stack, this.session.settings, (line) => this.log.push(line));
+        if (converged.ok) this.outputs = converged.outputs;
+        return { ...converged, text: this.log.slice(from).join("\n") };
+    }
+
+    /** Loses the state of the stack, as a broken disk would; the containers and data stay. */
+    async forget(): Promise<void> {
+        await this.session.stack.workspace.removeStack(STACK, { force: true });
+    }
+
+    get target(): Target {
+        return { address: this.rehearsal.host.address4, host: HOST, ca: this.outputs.authority?.value as string };
+    }
+
+    running(): Running[] {
+        return inspectStack(this.session.settings.name, this.rehearsal.host.dockerHost);
+    }
+
+    docker(...args: string[]): string {
+        return docker(args, this.rehearsal.host.dockerHost, "merge");
+    }
+
+    container(service: string): string {
+        const found = this.running().find((c) => c.service === service);
+        if (!found) throw new Error(`${service} does not run`);
+        return found.container;
+    }
+
+    /** Runs a command on the Docker host itself; answers its output, also when it fails. */
+    onHost(argv: string[]): string {
+        const [program, ...args] = this.rehearsal.host.inside(argv);
+        return execFileSync(program, args, { encoding: "utf8" });
+    }
+
+    stateFile(): string {
+        return readFileSync(path.join(WORK, "state", ".pulumi", "stacks", "forwardemail", `${STACK}.json`), "utf8");
+    }
+
+    wipe(): void {
+        const ids = this.docker("ps", "-aq").split("\n").filter(Boolean);
+        if (ids.length > 0) this.docker("rm", "-f", ...ids);
+        const volumes = this.docker("volume", "ls", "-q").split("\n").filter(Boolean);
+        if (volumes.length > 0) this.docker("volume", "rm", ...volumes);
+        this.docker("network", "prune", "-f");
+    }
+
+    async stop(): Promise<void> {
+        await stopRehearsal(this.rehearsal.name, DIRECTORY);
+    }
+}
