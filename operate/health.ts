@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { SERVICE_LABEL, STACK_LABEL } from "../components/services/container";
 import { ServiceName } from "../components/services/catalogue";
 
@@ -72,8 +72,11 @@ const KNOWN = [
     { sign: /heap out of memory|OOM/i, fix: "it ran out of memory: raise services.NAME.memory" },
 ];
 
+/** Runs Docker's client; its own words become the error. `merge` adds standard error to the output, where `docker logs` puts half of it. */
 export function docker(args: string[], dockerHost?: string, output: "stdout" | "merge" = "stdout"): string {
     const env = { ...process.env, ...(dockerHost ? { DOCKER_HOST: dockerHost } : {}) };
-    if (output === "merge") return execFileSync("sh", ["-c", 'exec docker "$@" 2>&1', "sh", ...args], { env, encoding: "utf8", maxBuffer: 64 << 20 });
-    return execFileSync("docker", args, { env, encoding: "utf8", maxBuffer: 64 << 20, stdio: ["ignore", "pipe", "pipe"] });
+    const { status, stdout, stderr, error } = spawnSync("docker", args, { env, encoding: "utf8", maxBuffer: 64 << 20 });
+    if (error) throw new Error(`docker cannot be run (${error.message}). Fix: install it, https://docs.docker.com/engine/install`);
+    if (status !== 0) throw new Error(`docker ${args[0]}: ${stderr.trim()} ${stdout.trim()}`);
+    return output === "merge" ? stdout + stderr : stdout;
 }

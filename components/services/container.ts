@@ -47,7 +47,7 @@ export function createContainer(service: ServiceName, args: ContainerArgs, opts:
             mounts: args.mounts,
             networksAdvanced: [{ name: args.networkId, aliases: aliases(row, settings.host, service), ipv4Address: pinned(service, settings) }],
             ports: ports(row, settings),
-            labels: labels(settings, service, args.restartOn),
+            labels: labels(settings, service, ports(row, settings), args.restartOn),
             healthcheck: pulumi.output(args.apiVersion).apply((api) => healthcheck(row.probe, api)),
             wait: true,
             waitTimeout: settings.startTimeout,
@@ -67,6 +67,9 @@ export function createContainer(service: ServiceName, args: ContainerArgs, opts:
             deleteBeforeReplace: !row.routed,
             // Docker cannot change these on a container; the provider would report success and do nothing.
             replaceOnChanges: ["healthcheck", "tmpfs"],
+            // Engines before Docker 28 report the IPv4 and IPv6 bindings of a port in reverse (nat.SortPortMap), which would
+            // replace the container on every `up`. A label carries the ports instead: a new one replaces, with the new ports.
+            ignoreChanges: settings.network.ipv6 ? ["ports"] : [],
         },
     );
 }
@@ -94,18 +97,26 @@ function pinned(service: ServiceName, settings: Settings): string | undefined {
     return service === "smtp_bree" ? pinnedAddress(settings.network.subnet4, 0) : undefined;
 }
 
-/** Ascending by port, IPv4 first: the order in which Docker reports them. IPv6 only where the network has it, else the client's address is lost. */
-function ports(row: Service, { network }: Settings): types.input.ContainerPort[] {
+interface Published {
+    internal: number;
+    external: number;
+    ip: string;
+    protocol: string;
+}
+
+/** Ascending by port, as Docker reports them. IPv6 only where the network has it, else the client's address is lost. */
+function ports(row: Service, { network }: Settings): Published[] {
     const ips = network.ipv6 ? [network.bindAddress, network.bindAddress === "0.0.0.0" ? "::" : "::1"] : [network.bindAddress];
     return [...row.publish]
         .sort((a, b) => a - b)
         .flatMap((port) => ips.map((ip) => ({ internal: port, external: port + network.portOffset, ip, protocol: "tcp" })));
 }
 
-function labels(settings: Settings, service: ServiceName, restartOn?: pulumi.Input<string>): types.input.ContainerLabel[] {
+function labels(settings: Settings, service: ServiceName, published: Published[], restartOn?: pulumi.Input<string>): types.input.ContainerLabel[] {
     const all: Record<string, pulumi.Input<string> | undefined> = {
         [STACK_LABEL]: settings.name,
         [SERVICE_LABEL]: service,
+        "forwardemail.ports": published.length > 0 ? published.map((p) => `${p.ip} ${p.external}`).join(", ") : undefined,
         "forwardemail.certificate": restartOn,
     };
     return Object.entries(all).flatMap(([label, value]) => (value === undefined ? [] : [{ label, value }]));

@@ -28,8 +28,11 @@ export interface FileSetArgs {
     user: string;
     /** Content by file name. May be secret. */
     files: Record<string, pulumi.Input<string>>;
-    /** Shell commands to run on the host after the files are in place, such as a reload. */
-    then?: string;
+    /** Shell lines to run on the host before, such as a check; and after the files are in place, such as a reload. */
+    before?: string;
+    after?: string;
+    /** What these lines read from the environment. */
+    environment?: Record<string, pulumi.Input<string>>;
 }
 
 /**
@@ -44,8 +47,8 @@ export function writeFiles(name: string, args: FileSetArgs, opts: pulumi.CustomR
     return args.server.run(
         name,
         {
-            script: [runAsRoot(args.image.reference, INSTALL), ...(args.then ? [args.then] : [])].join("\n"),
-            environment: { PLACE: args.place.source, OWNER: args.user },
+            script: ["set -eu", args.before, runAsRoot(args.image.reference, INSTALL), args.after].filter(Boolean).join("\n"),
+            environment: { ...args.environment, PLACE: args.place.source, OWNER: args.user },
             stdin: pulumi.interpolate`${lines}\n`,
         },
         { ...opts, dependsOn: [args.image.pulled] },
@@ -70,7 +73,6 @@ chmod 0750 /place`;
 export function runAsRoot(reference: string, script: string, variables: string[] = ["OWNER"]): string {
     const capabilities = ["CHOWN", "DAC_OVERRIDE", "FOWNER"].map((name) => `--cap-add ${name}`).join(" ");
     const environment = variables.map((name) => `-e ${name}`).join(" ");
-    return `set -eu
-docker run --rm -i --network none --user 0:0 --cap-drop ALL ${capabilities} --security-opt no-new-privileges ${environment} \\
+    return `docker run --rm -i --network none --user 0:0 --cap-drop ALL ${capabilities} --security-opt no-new-privileges ${environment} \\
     -v "$PLACE:/place" --entrypoint /bin/sh '${reference}' -c '${script.replaceAll("'", `'\\''`)}'`;
 }

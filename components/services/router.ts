@@ -78,6 +78,15 @@ function backends(host: string, routes: Routes): Array<[string, string]> {
     });
 }
 
+/**
+ * Shell lines that refuse to route to one of $CONTAINERS that is not healthy. Pulumi waits for health when it makes a container, but a
+ * `pulumi refresh` forgets that the wait failed, and the next `up` would take the container for a good one.
+ */
+export const REFUSE_UNHEALTHY = `for container in $CONTAINERS; do
+    health=$(docker inspect -f '{{.State.Health.Status}}' "$container")
+    [ "$health" = healthy ] || { echo "$container is $health: the router keeps its routes. Fix: npm run up, which replaces it" >&2; exit 1; }
+done`;
+
 /** Shell lines that make a running router take new files: the old workers finish their connections. */
 export function reload(container: string): string {
     return `if [ "$(docker inspect -f '{{.State.Running}}' '${container}' 2>/dev/null)" = true ]; then

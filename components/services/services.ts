@@ -9,7 +9,7 @@ import { mongodb, redis } from "./databases";
 import { KEY_DIRECTORY, STORAGE, applicationEnvironment } from "./environment";
 import { Place, createPlace, writeFiles } from "./files";
 import { createNetwork } from "./network";
-import { ROUTER_DIRECTORY, Routes, reload, routerConfig } from "./router";
+import { ROUTER_DIRECTORY, REFUSE_UNHEALTHY, Routes, reload, routerConfig } from "./router";
 import { Secrets, fingerprints } from "./secrets";
 import { Store } from "./store";
 
@@ -143,7 +143,9 @@ export class Services extends pulumi.ComponentResource {
                 image: this.image("nginx"),
                 user: CATALOGUE.router.user,
                 files: { "nginx.conf": routes.apply((known) => routerConfig(settings, known as Routes)) },
-                then: reload(containerName(settings, "router")),
+                before: REFUSE_UNHEALTHY,
+                after: reload(containerName(settings, "router")),
+                environment: { CONTAINERS: routes.apply((known) => Object.values(known).join(" ")) },
             },
             { parent: this },
         );

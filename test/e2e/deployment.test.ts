@@ -68,8 +68,6 @@ describe("a fresh stack", () => {
     test("key files are readable by the application's user only", () => {
         const listing = world.docker(
             "exec",
-            "-u",
-            "0",
             world.container("web"),
             "stat",
             "-c",
@@ -299,6 +297,17 @@ describe("a new image", () => {
     test("that no registry has is named with its fix", async () => {
         await expect(world.up({ "forwardemail:version": "v9.9.9" })).rejects.toThrow(/version: got "v9\.9\.9", wanted a tag of/);
         await world.open({ "forwardemail:version": "v2.15.1" });
+    });
+});
+
+describe("a change of the network", () => {
+    test("moves the published ports, on IPv4 and IPv6", async () => {
+        expect((await world.up({ "forwardemail:network": { ipv6: true, portOffset: 2000 } })).ok).toBe(true);
+        const moved = PORTS.map((port) => port + 2000);
+        for (const address of [world.rehearsal.host.address4, world.rehearsal.host.address6])
+            expect(await openPorts(address, [...PORTS, ...moved])).toEqual(moved);
+        expect((await world.up({ "forwardemail:network": { ipv6: true } })).ok).toBe(true);
+        expect(await openPorts(world.rehearsal.host.address4, [...PORTS, ...moved])).toEqual(PORTS);
     });
 });
 
