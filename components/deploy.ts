@@ -3,7 +3,7 @@ import { createCertificate } from "./certificates/certificates";
 import { LocalServer } from "./server/local";
 import { CATALOGUE, publicNames, servicesOf, under } from "./services/catalogue";
 import { publicUrl } from "./services/environment";
-import { createDkimKey, createSecrets } from "./services/secrets";
+import { DeploymentSecrets } from "./services/secrets";
 import { Services } from "./services/services";
 import { Settings } from "./settings/settings";
 
@@ -23,19 +23,18 @@ export interface Outputs {
 /** The whole deployment, top to bottom: secrets, keys, server, services. */
 export function deploy(settings: Settings): Outputs {
     const { name } = settings;
-    const secrets = createSecrets(name, settings.secrets, {});
-    const dkimKey = createDkimKey(name, settings.dkimKey, {});
+    const secrets = new DeploymentSecrets(name, settings);
     const certificate = createCertificate(name, settings.certificates, publicNames(settings.host, settings.profile), {});
 
     const [place] = settings.servers;
     const server = new LocalServer(`${name}-${place.name}`, { dockerHost: place.dockerHost });
-    new Services(name, { settings, server, secrets, certificate, dkimKey }, { providers: [server.provider] });
+    new Services(name, { settings, server, secrets, certificate }, { providers: [server.provider] });
 
     return {
         url: publicUrl(settings, ""),
         endpoints: endpoints(settings),
         version: settings.images.forwardemail.tag,
-        firstRun: pulumi.secret(secrets.adminPassword.apply((password) => ({ username: "admin", password }))),
+        firstRun: pulumi.secret(secrets.values.adminPassword.apply((password) => ({ username: "admin", password }))),
         authority: certificate.authority,
     };
 }

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { buildEngine } from "../test/rig/engine/build";
@@ -15,6 +16,11 @@ export interface Rehearsal {
     overlay: Record<string, unknown>;
     /** Environment of the engine. */
     env: Record<string, string>;
+}
+
+/** Name of a Docker host of this checkout: two checkouts on one machine do not share one. */
+export function hostName(role: string): string {
+    return `fe-${role}-${createHash("sha256").update(__dirname).digest("hex").slice(0, 4)}`;
 }
 
 /**

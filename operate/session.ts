@@ -3,7 +3,7 @@ import * as auto from "@pulumi/pulumi/automation";
 import { deploy } from "../components/deploy";
 import { loadSettings } from "../components/settings/load";
 import { Settings } from "../components/settings/settings";
-import { Rehearsal, startRehearsal } from "./rehearsal";
+import { Rehearsal, hostName, startRehearsal } from "./rehearsal";
 import { PROJECT, readProject, readStackFile, settingsFrom } from "./stackFile";
 import { WORK, prepareWorkspace } from "./workspace";
 
@@ -18,7 +18,7 @@ export interface Session {
 export async function openSession(name: string, log: (line: string) => void): Promise<Session> {
     const config = readStackFile(name).config ?? {};
     settingsFrom(name, config, { allowUnpinned: true }); // its problems are told before anything is built or started
-    const rehearsal = await startRehearsal("fe-rehearsal", path.join(WORK, "rehearsal"), log);
+    const rehearsal = await startRehearsal(hostName("dev"), path.join(WORK, "rehearsal"), log);
     const network = { ...(config["forwardemail:network"] as object), bindAddress: "0.0.0.0" }; // of a namespace of its own
     return openStack(name, { ...config, "forwardemail:network": network }, rehearsal);
 }

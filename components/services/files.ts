@@ -55,7 +55,7 @@ export function writeFiles(name: string, args: FileSetArgs, opts: pulumi.CustomR
     );
 }
 
-const INSTALL = `set -eu
+export const INSTALL = `set -eu
 umask 077
 while read -r file content; do
     printf %s "$content" | base64 -d > "/place/.$file.new"

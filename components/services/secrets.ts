@@ -23,25 +23,33 @@ export type Secrets = Record<SecretName, pulumi.Output<string>>;
 const BOUND_TO_DATA: SecretName[] = ["helperEncryptionKey", "txtEncryptionKey"];
 
 /**
- * Given or generated secrets. Generated ones are protected: losing HELPER_ENCRYPTION_KEY makes every mailbox unreadable.
- * Letters and digits only, with both cases, because the application's env loader turns commas into lists, digits into
- * numbers and HTML-escapes the rest (facts of @ladjs/env: dotenv-parse-variables, Mustache).
+ * Given or generated secrets, and the DKIM key of the deployment itself. Generated ones are protected: losing
+ * HELPER_ENCRYPTION_KEY makes every mailbox unreadable.
  */
-export function createSecrets(name: string, given: Partial<Secrets>, opts: pulumi.CustomResourceOptions): Secrets {
-    const entries = (Object.keys(SECRETS) as SecretName[]).map((key) => {
-        const { format, length } = SECRETS[key];
-        const value = given[key] ?? generate(`${name}-${key}`, format, length, opts);
-        return [key, pulumi.secret(value)];
-    });
-    return Object.fromEntries(entries);
+export class DeploymentSecrets extends pulumi.ComponentResource {
+    public readonly values: Secrets;
+    /** RSA 2048, which every verifier takes (RFC 8301 §3.2), in the PEM that OpenSSL's genrsa writes. Secret. */
+    public readonly dkimKey: pulumi.Output<string>;
+
+    constructor(name: string, given: { secrets: Partial<Secrets>; dkimKey?: pulumi.Output<string> }, opts?: pulumi.ComponentResourceOptions) {
+        super("forwardemail:services:DeploymentSecrets", `${name}-secrets`, {}, opts);
+        const keep = { parent: this, protect: true };
+        const names = Object.keys(SECRETS) as SecretName[];
+        this.values = Object.fromEntries(
+            names.map((key) => [key, pulumi.secret(given.secrets[key] ?? generate(`${name}-${key}`, key, keep))]),
+        ) as Secrets;
+        this.dkimKey = pulumi.secret(given.dkimKey ?? new tls.PrivateKey(`${name}-dkim`, { algorithm: "RSA", rsaBits: 2048 }, keep).privateKeyPem);
+        this.registerOutputs({});
+    }
 }
 
-function generate(name: string, format: "text" | "hex", length: number, opts: pulumi.CustomResourceOptions): pulumi.Output<string> {
-    const password = new random.RandomPassword(
-        name,
-        { length: Math.max(length, 32), special: false, minLower: 1, minUpper: 1, minNumeric: 1 },
-        { ...opts, protect: true },
-    );
+/**
+ * Letters and digits only, with both cases, because the application's env loader turns commas into lists, digits into
+ * numbers and HTML-escapes the rest (@ladjs/env: dotenv-parse-variables, Mustache).
+ */
+function generate(name: string, key: SecretName, opts: pulumi.CustomResourceOptions): pulumi.Output<string> {
+    const { format, length } = SECRETS[key];
+    const password = new random.RandomPassword(name, { length: Math.max(length, 32), special: false, minLower: 1, minUpper: 1, minNumeric: 1 }, opts);
     return password.result.apply((text) => (format === "hex" ? hexKey(text, length) : text.slice(0, length)));
 }
 
@@ -54,13 +62,6 @@ export function hexKey(seed: string, digits: number): string {
         const hex = createHash("sha512").update(`${seed}:${round}`).digest("hex").slice(0, digits);
         if (Number.isNaN(Number(hex))) return hex;
     }
-}
-
-/** The DKIM key of the deployment itself: RSA 2048, which every verifier takes (RFC 8301 §3.2), in the PEM that OpenSSL's genrsa writes. */
-export function createDkimKey(name: string, given: pulumi.Output<string> | undefined, opts: pulumi.CustomResourceOptions): pulumi.Output<string> {
-    if (given) return pulumi.secret(given);
-    const key = new tls.PrivateKey(`${name}-dkim`, { algorithm: "RSA", rsaBits: 2048 }, { ...opts, protect: true });
-    return pulumi.secret(key.privateKeyPem);
 }
 
 /** One line per secret that data depends on. Safe to store beside the data: the secrets are random and 128 bits or more. */

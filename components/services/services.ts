@@ -10,15 +10,14 @@ import { KEY_DIRECTORY, STORAGE, applicationEnvironment } from "./environment";
 import { Place, createPlace, writeFiles } from "./files";
 import { createNetwork } from "./network";
 import { ROUTER_DIRECTORY, REFUSE_UNHEALTHY, Routes, reload, routerConfig } from "./router";
-import { Secrets, fingerprints } from "./secrets";
+import { DeploymentSecrets, fingerprints } from "./secrets";
 import { Store } from "./store";
 
 export interface ServicesArgs {
     settings: Settings;
     server: Server;
-    secrets: Secrets;
+    secrets: DeploymentSecrets;
     certificate: Certificate;
-    dkimKey: pulumi.Output<string>;
 }
 
 /** Every container of a deployment on one server, with its network, data and keys. */
@@ -63,7 +62,7 @@ export class Services extends pulumi.ComponentResource {
 
     private claimStores(): Record<StoreName, Store> {
         const { settings, server, secrets } = this.args;
-        const marks = fingerprints(secrets);
+        const marks = fingerprints(secrets.values);
         const claim = (role: StoreName, image: ImageName, user: string) =>
             new Store(role, { server, name: settings.name, ...settings.data, image: this.image(image), user, fingerprints: marks }, { parent: this });
         return {
@@ -74,13 +73,13 @@ export class Services extends pulumi.ComponentResource {
     }
 
     private writeKeys(): { place: Place; written: pulumi.Resource } {
-        const { settings, server, certificate, dkimKey } = this.args;
+        const { settings, server, certificate, secrets } = this.args;
         const place = createPlace("keys", { name: settings.name, directory: settings.data.directory }, { parent: this });
         const files = {
             "privkey.pem": certificate.privateKey,
             "fullchain.pem": certificate.fullchain,
             "chain.pem": certificate.chain,
-            "dkim.key": dkimKey,
+            "dkim.key": secrets.dkimKey,
         };
         const written = writeFiles(
             `${settings.name}-keys-files`,
@@ -112,7 +111,8 @@ export class Services extends pulumi.ComponentResource {
 
     /** What runs in the container, with which environment and which mounts. */
     private program(service: ServiceName) {
-        const { settings, secrets } = this.args;
+        const { settings } = this.args;
+        const secrets = this.args.secrets.values;
         const row = CATALOGUE[service];
         if (row.image !== "forwardemail") {
             const { data, ...start } = row.image === "mongodb" ? mongodb(secrets) : redis(secrets);

@@ -49,7 +49,7 @@ export class Store extends pulumi.ComponentResource {
     }
 }
 
-const CLAIM = `set -eu
+export const CLAIM = `set -eu
 mark=/place/.forwardemail
 refuse() { echo "REFUSED: the $STORE data ($1). Nothing was started or changed. Fix: $2" >&2; exit 3; }
 if [ -e "$mark" ]; then

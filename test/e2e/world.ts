@@ -4,14 +4,14 @@ import * as path from "node:path";
 import type { OutputMap } from "@pulumi/pulumi/automation";
 import { Converged, converge } from "../../operate/converge";
 import { Running, docker, inspectStack } from "../../operate/health";
-import { Rehearsal, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
+import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
 import { Session, openStack } from "../../operate/session";
 import { WORK } from "../../operate/workspace";
 import { networkOf } from "../rig/host/network";
 import { Target } from "./clients";
 
 const STACK = "e2e";
-const HOST_NAME = "fe-e2e";
+const HOST_NAME = hostName("e2e");
 export const HOST = "mail.example.test";
 const DIRECTORY = path.join(WORK, "rehearsal-e2e");
 

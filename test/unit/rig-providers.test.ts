@@ -11,7 +11,7 @@ import { installProviders } from "../rig/providers/install";
 import random from "../rig/providers/random";
 import tls from "../rig/providers/tls";
 
-// biome-ignore lint/suspicious/noExplicitAny: the wire format is untyped
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the wire format is untyped
 type Props = Record<string, any>;
 const secret = (value: unknown) => ({ [specialSigKey]: specialSecretSig, value });
 const urn = (type: string) => `urn:pulumi:dev::project::component:index:Parent$${type}::name`;

@@ -35,6 +35,7 @@ export function standIn(
         return resources[typeOf(urn)];
     };
     return {
+        // eslint-disable-next-line @typescript-eslint/no-require-imports -- the name is only known here
         version: require(`@pulumi/${name}/package.json`).version as string, // the engine asks for the SDK's version
         check: async (urn, _olds, news) => ({
             inputs: news,
