@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
     test: {
         projects: [
-            { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+            { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 60_000 } },
             { test: { name: "plan", include: ["test/plan/**/*.test.ts"], isolate: false } },
             {
                 // One Docker host, one stack, one story: the files run one after another, and so do their tests.

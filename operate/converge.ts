@@ -1,7 +1,7 @@
 import * as auto from "@pulumi/pulumi/automation";
 import { Settings } from "../components/settings/settings";
 import { servicesOf } from "../components/services/catalogue";
-import { Running, explain, inspectStack } from "./health";
+import { Running, dockerAnswers, explain, inspectStack } from "./health";
 import { Progress, knownFix } from "./progress";
 
 export interface Converged {
@@ -28,6 +28,7 @@ export async function converge(stack: auto.Stack, settings: Settings, log: (line
     const progress = new Progress(log);
     const result = await stack.up({ onEvent: progress.onEvent, replace, color: "never", suppressProgress: true }).catch((error: Error) => error);
     if (result instanceof Error) explainFailure(result, progress, log);
+    if (result instanceof Error && !dockerAnswers(dockerHost)) return { ok: false, changes: {}, outputs: {} };
     const sickNow = await waitForHealth(settings, dockerHost);
     for (const line of report(settings, sickNow, dockerHost)) log(line);
     if (result instanceof Error) return { ok: false, changes: {}, outputs: {} };

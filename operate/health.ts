@@ -47,7 +47,7 @@ export function explain(container: string, dockerHost?: string): { probe: string
 }
 
 /** Removes the values of secret-looking variables from a line. */
-function redactor(env: string[]): (line: string) => string {
+export function redactor(env: string[]): (line: string) => string {
     const secrets = env
         .map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)])
         .filter(([key, value]) => /KEY|SECRET|PASS|AUTH|URI/.test(key) && !/PATH|ENABLED|USERNAME|SELECTOR/.test(key) && value.length >= 8)
@@ -55,6 +55,7 @@ function redactor(env: string[]): (line: string) => string {
     return (line) => secrets.reduce((text, secret) => text.replaceAll(secret, "[secret]"), line);
 }
 
+/** Signs of a cause in a service's log. */
 const KNOWN = [
     {
         sign: /EACCES.*(ssl|\.pem|\.key)|\.(pem|key).*EACCES/s,
@@ -71,6 +72,15 @@ const KNOWN = [
     { sign: /No space left|ENOSPC/, fix: "the disk is full: free space, then run `npm run up` again" },
     { sign: /heap out of memory|OOM/i, fix: "it ran out of memory: raise services.NAME.memory" },
 ];
+
+export function dockerAnswers(dockerHost?: string): boolean {
+    try {
+        docker(["version"], dockerHost);
+        return true;
+    } catch {
+        return false;
+    }
+}
 
 /** Runs Docker's client; its own words become the error. `merge` adds standard error to the output, where `docker logs` puts half of it. */
 export function docker(args: string[], dockerHost?: string, output: "stdout" | "merge" = "stdout"): string {

@@ -1,5 +1,10 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { MONGODB, REDIS } from "../components/services/databases";
+import { INSTALL } from "../components/services/files";
+import { CLAIM } from "../components/services/store";
 import { PROJECT } from "./stackFile";
 
 const HELP = `npm test [-- LAYER ...]
@@ -22,6 +27,7 @@ function main(): void {
     const notRun: string[] = [];
     for (const layer of wanted.length > 0 ? wanted : LAYERS) {
         const obstacle = layer === "e2e" ? e2eObstacle() : undefined;
+        if (layer === "lint" && !hasShellCheck()) notRun.push("lint: shellcheck is not installed: apt-get install shellcheck");
         if (obstacle) notRun.push(`${layer}: ${obstacle}`);
         else add(totals, layer === "lint" ? lint() : vitest(layer));
     }
@@ -50,18 +56,37 @@ function e2eObstacle(): string | undefined {
     return undefined;
 }
 
-/** Type check, linter and formatter; each counts as one test. */
+/** Type check, linter, formatter and ShellCheck; each counts as one test. */
 function lint(): Totals {
-    const checks = [
-        ["tsc", "-p", "."],
-        ["eslint", "."],
-        ["prettier", "--check", "--log-level", "warn", "."],
-    ];
-    const failed = checks.filter(
-        ([tool, ...args]) => spawnSync(path.join(PROJECT, "node_modules/.bin", tool), args, { cwd: PROJECT, stdio: "inherit" }).status !== 0,
-    );
-    for (const [tool] of failed) console.log(`FAIL ${tool}`);
-    return { passed: checks.length - failed.length, failed: failed.length };
+    const bin = (tool: string) => path.join(PROJECT, "node_modules/.bin", tool);
+    const checks: Record<string, string[]> = {
+        tsc: [bin("tsc"), "-p", "."],
+        eslint: [bin("eslint"), "."],
+        prettier: [bin("prettier"), "--check", "--log-level", "warn", "."],
+        shellcheck: ["shellcheck", "operate/run.sh", ".ci/run", ...writtenScripts()],
+    };
+    if (!hasShellCheck()) delete checks.shellcheck;
+    const failed = Object.entries(checks).filter(([, [tool, ...args]]) => spawnSync(tool, args, { cwd: PROJECT, stdio: "inherit" }).status !== 0);
+    for (const [name] of failed) console.log(`FAIL ${name}`);
+    return { passed: Object.keys(checks).length - failed.length, failed: failed.length };
+}
+
+const hasShellCheck = () => spawnSync("shellcheck", ["--version"]).status === 0;
+
+/** The host scripts of the program, as the golden plan has them, in files of their own. */
+function writtenScripts(): string[] {
+    const plan = JSON.parse(readFileSync(path.join(PROJECT, "test/plan/golden/dev.json"), "utf8")) as Array<{
+        type: string;
+        name: string;
+        inputs: { create: string };
+    }>;
+    const directory = mkdtempSync(path.join(tmpdir(), "scripts-"));
+    const scripts = Object.fromEntries(plan.filter(({ type }) => type === "command:local:Command").map(({ name, inputs }) => [name, inputs.create]));
+    return Object.entries({ ...scripts, claim: CLAIM, install: INSTALL, mongodb: MONGODB, redis: REDIS }).map(([name, script]) => {
+        const file = path.join(directory, `${name}.sh`);
+        writeFileSync(file, `#!/bin/${name === "mongodb" ? "bash" : "sh"}\n${script}\n`);
+        return file;
+    });
 }
 
 function vitest(project: string): Totals {

@@ -21,7 +21,7 @@ export function redis(secrets: Secrets): Start {
     };
 }
 
-const REDIS = `exec redis-server - <<EOF
+export const REDIS = `exec redis-server - <<EOF
 bind * -::*
 dir /data
 appendonly yes
@@ -42,7 +42,7 @@ export function mongodb(secrets: Secrets): Start {
     };
 }
 
-const MONGODB = `set -eu
+export const MONGODB = `set -eu
 cd /data/db
 mark=.forwardemail-user
 wanted=$(printf %s "$MONGODB_USER:$MONGODB_PASSWORD" | sha256sum | cut -c 1-32)

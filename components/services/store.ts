@@ -50,15 +50,15 @@ export class Store extends pulumi.ComponentResource {
 }
 
 export const CLAIM = `set -eu
-mark=/place/.forwardemail
+file=/place/.forwardemail
 refuse() { echo "REFUSED: the $STORE data ($1). Nothing was started or changed. Fix: $2" >&2; exit 3; }
-if [ -e "$mark" ]; then
-    [ "$(cat "$mark")" = "$MARK" ] || refuse "it was written with other keys, or by another deployment: $(head -n 1 "$mark")" \\
+if [ -e "$file" ]; then
+    [ "$(cat "$file")" = "$MARK" ] || refuse "it was written with other keys, or by another deployment: $(head -n 1 "$file")" \\
         "bring back the state, or give the old keys as config secrets (helperEncryptionKey, txtEncryptionKey); or point the stack at other data"
-elif [ -n "$(ls -A /place | grep -vxF lost+found || true)" ] && [ "$ADOPT" != true ]; then
+elif [ -n "$(find /place -mindepth 1 -maxdepth 1 ! -name lost+found ! -name .forwardemail.new)" ] && [ "$ADOPT" != true ]; then
     refuse "it holds files but no mark of a deployment" "to take it over with the keys of this stack, set data.adopt to true"
 else
-    printf "%s\\n" "$MARK" > "$mark.new"
-    mv -f "$mark.new" "$mark"
+    printf "%s\\n" "$MARK" > "$file.new"
+    mv -f "$file.new" "$file"
 fi
 [ "$(stat -c %U /place)" = "$OWNER" ] || chown -R "$OWNER:" /place`;

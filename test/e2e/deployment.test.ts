@@ -3,7 +3,9 @@ import * as net from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SERVICE_NAMES } from "../../components/services/catalogue";
 import { SECRETS } from "../../components/services/secrets";
+import { converge } from "../../operate/converge";
 import { remove } from "../../operate/down";
+import { openStack } from "../../operate/session";
 import { deliver, eventually, openPorts, poll, readImap, readPop3, request, startSink, submit } from "./clients";
 import { HOST, World } from "./world";
 
@@ -302,10 +304,31 @@ describe("a new image", () => {
         expect(await inbox("over IPv4")).toBeDefined();
     });
 
-    test("that no registry has is named with its fix", async () => {
+    test("that is not in the lock file is refused before anything runs", async () => {
         await expect(world.up({ "forwardemail:version": "v9.9.9" })).rejects.toThrow(/version: got "v9\.9\.9", wanted a tag of/);
-        await world.open({ "forwardemail:version": "v2.15.1" });
     });
+
+    test("that the registry lost is named with its fix, and what runs goes on", async () => {
+        const before = world.running().map((c) => c.container);
+        const broken = await world.withLock(
+            (lock) => (lock.forwardemail.releases["v2.15.0"].digest = `sha256:${"0".repeat(64)}`),
+            () => world.up({ "forwardemail:version": "v2.15.0" }),
+        );
+        expect(broken.ok).toBe(false);
+        expect(broken.text).toMatch(/fix: the registry does not have this image/);
+        expect(world.running().map((c) => c.container)).toEqual(before);
+        expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
+    });
+});
+
+test("a Docker that does not answer is named with its fix, and nothing is created", async () => {
+    const nowhere = [{ name: "main", kind: "local", dockerHost: "unix:///run/nowhere.sock" }];
+    const rehearsal = { ...world.rehearsal, overlay: { ...world.rehearsal.overlay, "forwardemail:servers": nowhere } };
+    const { stack, settings } = await openStack("nowhere", { "forwardemail:host": HOST }, rehearsal);
+    const lines: string[] = [];
+    expect((await converge(stack, settings, (line) => lines.push(line))).ok).toBe(false);
+    expect(lines.join("\n")).toMatch(/fix: start Docker/);
+    await stack.workspace.removeStack("nowhere", { force: true });
 });
 
 describe("a change of the network", () => {

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import type { OutputMap } from "@pulumi/pulumi/automation";
+import { Lock, parseLock } from "../../components/settings/images";
 import { Converged, converge } from "../../operate/converge";
 import { Running, docker, inspectStack } from "../../operate/health";
 import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
@@ -54,6 +55,20 @@ export class World {
         const converged = await converge(this.session.stack, this.session.settings, (line) => this.log.push(line));
         if (converged.ok) this.outputs = converged.outputs;
         return { ...converged, text: this.log.slice(from).join("\n") };
+    }
+
+    /** Runs `action` with a changed lock file. */
+    async withLock<T>(change: (lock: Lock) => void, action: () => Promise<T>): Promise<T> {
+        const { lockFile } = this.rehearsal.overlay["forwardemail:images"] as { lockFile: string };
+        const text = readFileSync(lockFile, "utf8");
+        const lock = parseLock(text);
+        change(lock);
+        writeFileSync(lockFile, JSON.stringify(lock));
+        try {
+            return await action();
+        } finally {
+            writeFileSync(lockFile, text);
+        }
     }
 
     /** Loses the state of the stack, as a broken disk would; the containers and data stay. */

@@ -1,0 +1,89 @@
+import { spawnSync } from "node:child_process";
+import * as path from "node:path";
+import { describe, expect, test } from "vitest";
+import { redactor } from "../../operate/health";
+import { Progress, knownFix } from "../../operate/progress";
+import { PROJECT } from "../../operate/stackFile";
+
+describe("known fixes", () => {
+    test.each([
+        [
+            "driver failed programming external connectivity on endpoint mx: Error starting userland proxy: listen tcp4 0.0.0.0:25: bind: address already in use",
+            "network.portOffset",
+        ],
+        ["Bind for 0.0.0.0:25 failed: port is already allocated", "network.portOffset"],
+        ["failed to register layer: write /usr/lib/x: no space left on device", "the disk is full"],
+        ["manifest for 127.0.0.1:5000/x@sha256:00 not found: manifest unknown: manifest unknown", "the registry does not have this image"],
+        ["Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", "start Docker"],
+        ["invalid pool request: Pool overlaps with other one on this address space", "network.subnet"],
+        ["error setting rlimit type 7: operation not permitted", "lower openFiles"],
+    ])("%s", (message, fix) => expect(knownFix(message)).toContain(fix));
+
+    test("an unknown error has none", () => expect(knownFix("something else")).toBeUndefined());
+});
+
+describe("progress", () => {
+    const event = (severity: "error" | "warning", message: string) =>
+        ({
+            sequence: 1,
+            timestamp: 1,
+            diagnosticEvent: { severity, message, color: "never", urn: "urn:pulumi:s::p::docker:index/container:Container::x-mx" },
+        }) as never;
+
+    test("an error is told once, without the provider's prefixes, and kept", () => {
+        const lines: string[] = [];
+        const progress = new Progress((line) => lines.push(line));
+        progress.onEvent(
+            event("error", "<{%reset%}>  sdk-v2/provider2.go:571: sdk.helper_schema: Unable to start: provider=docker@5.2.0<{%reset%}>\n"),
+        );
+        expect(lines).toEqual(["  error: Container x-mx: Unable to start"]);
+        expect(progress.errors).toEqual(["Unable to start"]);
+    });
+
+    test("what is normal in a rehearsal is not a warning", () => {
+        const lines: string[] = [];
+        new Progress((line) => lines.push(line)).onEvent(event("warning", "using pulumi-resource-tls from $PATH at /x"));
+        expect(lines).toEqual([]);
+    });
+});
+
+test("a log line loses the secrets of its container", () => {
+    const hide = redactor([
+        "API_SECRETS=abcdefabcdef,",
+        "MONGO_URI=mongodb://u:s3cretpassword@mongodb:27017/x",
+        "WEB_SSL_KEY_PATH=/app/ssl/privkey.pem",
+        "SMTP_PASS=short",
+    ]);
+    expect(hide("x abcdefabcdef y s3cretpassword z /app/ssl/privkey.pem")).toBe("x [secret] y [secret] z /app/ssl/privkey.pem");
+});
+
+describe("the commands", () => {
+    const run = (command: string, ...args: string[]) => {
+        const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
+        return spawnSync(tsx, [path.join(PROJECT, "operate", `${command}.ts`), ...args], { cwd: PROJECT, encoding: "utf8" });
+    };
+
+    test.each(["up", "down", "plan", "output", "images-update", "test"])("%s has --help", (command) => {
+        const { status, stdout } = run(command, "--help");
+        expect([status, stdout.startsWith("npm ")]).toEqual([0, true]);
+    });
+
+    test("a bad option or a stack that is not there ends with one line and not with 0", () => {
+        for (const [args, message] of [
+            [["--nonsense"], /Unknown option '--nonsense'/],
+            [["--stack", "nowhere"], /There is no stack file Pulumi\.nowhere\.yaml\. Fix: /],
+        ] as const) {
+            const { status, stderr } = run("up", ...args);
+            expect(status).toBe(1);
+            expect(stderr).toMatch(message);
+            expect(stderr).not.toMatch(/\n\s+at /);
+        }
+    });
+
+    test("plan shows a tree, and JSON that a tool can read", () => {
+        const { stdout } = run("plan", "dev");
+        expect(stdout).toMatch(/forwardemail-dev-mx .*127\.0\.0\.1:10025/);
+        expect(stdout).toMatch(/forwardemail-dev-web .*\[no gap\]/);
+        expect(JSON.parse(run("plan", "dev", "--json").stdout).length).toBeGreaterThan(50);
+    });
+});
