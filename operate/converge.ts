@@ -18,21 +18,43 @@ export interface Converged {
  * again, what is unhealthy is replaced, and at the end *every* service must be healthy, whether it changed or not.
  */
 export async function converge(stack: auto.Stack, settings: Settings, log: (line: string) => void): Promise<Converged> {
-    const dockerHost = settings.servers[0].dockerHost;
-    const known = await stack.exportStack();
-    const resources = (known.deployment.resources ?? []) as StateResource[];
-    const replace = resources.length > 0 ? sick(resources, inspectStack(settings.name, dockerHost)) : [];
-    if (resources.length > 0) await stack.refresh({ onOutput: () => undefined });
-    if (replace.length > 0) log(`Unhealthy, to be replaced: ${replace.map((urn) => urn.split("::").at(-1)).join(", ")}`);
-
+    const { dockerHost } = settings.servers[0];
     const progress = new Progress(log);
-    const result = await stack.up({ onEvent: progress.onEvent, replace, color: "never", suppressProgress: true }).catch((error: Error) => error);
-    if (result instanceof Error) explainFailure(result, progress, log);
-    if (result instanceof Error && !dockerAnswers(dockerHost)) return { ok: false, changes: {}, outputs: {} };
-    const sickNow = await waitForHealth(settings, dockerHost);
-    for (const line of report(settings, sickNow, dockerHost)) log(line);
-    if (result instanceof Error) return { ok: false, changes: {}, outputs: {} };
-    return { ok: sickNow.length === 0, changes: result.summary.resourceChanges ?? {}, outputs: result.outputs };
+    const nothing = { ok: false, changes: {}, outputs: {} };
+    if (!dockerAnswers(dockerHost)) {
+        log(`  error: Docker does not answer at ${dockerHost}`);
+        log(`  fix: ${knownFix("Docker does not answer")}`);
+        return nothing;
+    }
+    try {
+        const replace = await findBroken(stack, settings, log);
+        const result = await stack.up({ onEvent: progress.onEvent, replace, color: "never", suppressProgress: true });
+        const healthy = await allHealthy(settings, log);
+        return { ok: healthy, changes: result.summary.resourceChanges ?? {}, outputs: result.outputs };
+    } catch (error) {
+        explainFailure(error as Error, progress, log);
+        await allHealthy(settings, log);
+        return nothing;
+    }
+}
+
+/** Asks Docker what became of the stack (refresh); answers the resources that must be made anew though their inputs are the same. */
+async function findBroken(stack: auto.Stack, settings: Settings, log: (line: string) => void): Promise<string[]> {
+    const before = await resourcesOf(stack);
+    if (before.length === 0) return [];
+    const unhealthy = sick(before, inspectStack(settings.name, settings.servers[0].dockerHost));
+    await stack.refresh({ onOutput: () => undefined });
+    if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
+    const after = new Set((await resourcesOf(stack)).map(({ urn }) => urn));
+    const lost = before.filter(({ urn, type }) => type === "docker:index/volume:Volume" && !after.has(urn));
+    if (lost.length === 0) return unhealthy;
+    // The new volume is empty: what claims it and what writes files into it must run again.
+    log(`Volumes that are gone, to be made anew: ${lost.map(({ urn }) => urn.split("::").at(-1)).join(", ")}`);
+    return [...unhealthy, ...before.filter(({ urn }) => after.has(urn) && /-(claim|files)$/.test(urn)).map(({ urn }) => urn)];
+}
+
+async function resourcesOf(stack: auto.Stack): Promise<StateResource[]> {
+    return ((await stack.exportStack()).deployment.resources ?? []) as StateResource[];
 }
 
 /** The fix of each error, where it is known; an error that the engine did not report as an event is told here. */
@@ -54,29 +76,32 @@ function sick(resources: StateResource[], running: Running[]): string[] {
     return resources.filter((r) => r.type === "docker:index/container:Container" && !r.delete && bad.has(r.outputs?.name ?? "")).map((r) => r.urn);
 }
 
-/** Services that are not healthy, after those that are still starting had their time. */
-async function waitForHealth(settings: Settings, dockerHost?: string): Promise<Running[]> {
+/** True when every service of the profile runs and is healthy; those that still start get their time. Says what is wrong with the others. */
+async function allHealthy(settings: Settings, log: (line: string) => void): Promise<boolean> {
+    const { dockerHost } = settings.servers[0];
     const deadline = Date.now() + settings.startTimeout * 1000;
     for (;;) {
-        const bad = inspectStack(settings.name, dockerHost).filter((c) => c.health !== "healthy");
-        if (bad.every((c) => c.health !== "starting") || Date.now() > deadline) return bad;
-        await new Promise((resolve) => setTimeout(resolve, 1000));
+        const running = inspectStack(settings.name, dockerHost);
+        const bad = running.filter((c) => c.health !== "healthy");
+        const missing = servicesOf(settings.profile).filter((service) => !running.some((c) => c.service === service));
+        if (bad.some((c) => c.health === "starting") && Date.now() < deadline) {
+            await new Promise((resolve) => setTimeout(resolve, 1000));
+            continue;
+        }
+        for (const container of bad) for (const line of report(container, dockerHost)) log(line);
+        if (missing.length > 0) log(`\nNot running: ${missing.join(", ")}. The next \`npm run up\` starts them.`);
+        return bad.length === 0 && missing.length === 0;
     }
 }
 
-/** What an operator needs to see of each sick service: its name, what the probe said, its last lines, and the fix if it is known. */
-function report(settings: Settings, bad: Running[], dockerHost?: string): string[] {
-    const present = new Set(inspectStack(settings.name, dockerHost).map((c) => c.service));
-    const missing = servicesOf(settings.profile).filter((service) => !present.has(service));
-    const lines = bad.flatMap(({ service, container, health, restarts }) => {
-        const { probe, log, fix } = explain(container, dockerHost);
-        return [
-            "",
-            `Service ${service} is ${health}${restarts > 0 ? `, restarted ${restarts} times` : ""} (container ${container}).`,
-            ...(probe ? [`  its probe says: ${probe}`] : []),
-            ...log.map((line) => `  | ${line}`),
-            `  fix: ${fix ?? `look at docker logs ${container}; the next \`npm run up\` replaces it`}`,
-        ];
-    });
-    return missing.length > 0 ? [...lines, "", `Not running: ${missing.join(", ")}. The next \`npm run up\` starts them.`] : lines;
+/** What an operator needs to see of a sick service: its name, what the probe said, its last lines, and the fix if it is known. */
+function report({ service, container, health, restarts }: Running, dockerHost: string): string[] {
+    const { probe, log, fix } = explain(container, dockerHost);
+    return [
+        "",
+        `Service ${service} is ${health}${restarts > 0 ? `, restarted ${restarts} times` : ""} (container ${container}).`,
+        ...(probe ? [`  its probe says: ${probe}`] : []),
+        ...log.map((line) => `  | ${line}`),
+        `  fix: ${fix ?? `look at docker logs ${container}; the next \`npm run up\` replaces it`}`,
+    ];
 }

@@ -1,10 +1,9 @@
-import * as path from "node:path";
+import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
 import { Progress } from "./progress";
 import { stopRehearsal } from "./rehearsal";
 import { openSession } from "./session";
-import { WORK } from "./workspace";
 
 const HELP = `npm run down -- [--stack NAME] [--delete-data DEPLOYMENT]
 
@@ -28,7 +27,7 @@ async function main(): Promise<void> {
         throw new Error(`--delete-data: got "${doomed}", wanted the name of this deployment, "${settings.name}". Nothing was removed.`);
 
     await remove(stack, doomed !== undefined, log);
-    await stopRehearsal(rehearsal.name, path.join(WORK, "rehearsal"));
+    await stopRehearsal(rehearsal.name, rehearsal.directory);
 }
 
 /** Destroys a stack; what is protected only when it was asked for by name. */
@@ -36,7 +35,7 @@ export async function remove(stack: auto.Stack, withData: boolean, log: (line: s
     const kept = await protectedResources(stack);
     if (withData) {
         log(`Destroying for good: ${kept.map(({ urn }) => label(urn)).join(", ")}`);
-        await unprotect(stack);
+        unprotect(stack, kept);
     }
     await stack.destroy({ excludeProtected: !withData, onEvent: new Progress(log).onEvent, color: "never", suppressProgress: true });
     if (!withData && kept.length > 0) log(`Kept: ${kept.map(({ urn }) => label(urn)).join(", ")}`);
@@ -52,10 +51,18 @@ async function protectedResources(stack: auto.Stack): Promise<StateResource[]> {
     return ((deployment.resources ?? []) as StateResource[]).filter((resource) => resource.protect);
 }
 
-async function unprotect(stack: auto.Stack): Promise<void> {
-    const state = await stack.exportStack();
-    for (const resource of state.deployment.resources as StateResource[]) resource.protect = false;
-    await stack.importStack(state);
+/** By the CLI: importing a changed state would write all secrets into a temporary file. */
+function unprotect(stack: auto.Stack, resources: StateResource[]): void {
+    const { workDir, pulumiHome, envVars } = stack.workspace;
+    for (const { urn } of resources) {
+        const env = { ...process.env, ...envVars, PULUMI_HOME: pulumiHome };
+        const { status, stderr } = spawnSync("pulumi", ["state", "unprotect", urn, "--yes", "--stack", stack.name], {
+            cwd: workDir,
+            env,
+            encoding: "utf8",
+        });
+        if (status !== 0) throw new Error(`${label(urn)} could not be unprotected: ${stderr}`);
+    }
 }
 
 function label(urn: string): string {

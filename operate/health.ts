@@ -50,7 +50,10 @@ export function explain(container: string, dockerHost?: string): { probe: string
 export function redactor(env: string[]): (line: string) => string {
     const secrets = env
         .map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)])
-        .filter(([key, value]) => /KEY|SECRET|PASS|AUTH|URI/.test(key) && !/PATH|ENABLED|USERNAME|SELECTOR/.test(key) && value.length >= 8)
+        .filter(
+            ([key, value]) =>
+                /KEY|SECRET|PASS|PWD|AUTH|URI|TOKEN|CREDENTIAL|DSN/.test(key) && !/PATH|ENABLED|USERNAME|SELECTOR/.test(key) && value.length >= 8,
+        )
         .flatMap(([, value]) => [value, value.replace(/,$/, ""), ...(/:\/\/[^:]+:([^@]+)@/.exec(value)?.slice(1) ?? [])]);
     return (line) => secrets.reduce((text, secret) => text.replaceAll(secret, "[secret]"), line);
 }

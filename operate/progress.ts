@@ -56,6 +56,7 @@ function clean(message: string): string {
         .replace(/<\{%[^%]*%\}>/g, "")
         .replace(/^\s*sdk-v2\/provider2?\.go:\d+: sdk\.helper_schema: /, "")
         .replace(/: provider=docker@\S+/, "")
+        .replace(/: running "(?:[^"\\]|\\.)*":\n/, ": ") // a failed script's own text: only what it said matters
         .replace(/^1 error occurred:\n\s*\* (?:(?:creating|updating|deleting) urn:\S+: )?(?:1 error occurred:\n\s*\* )?/, "")
         .trim();
 }
@@ -66,6 +67,10 @@ export function knownFix(error: string): string | undefined {
 }
 
 const FIXES = [
+    {
+        sign: /stack is currently locked/,
+        fix: "another operation on this stack is under way; if none is (it was killed), add --unlock",
+    },
     {
         sign: /address already in use|port is already allocated/,
         fix: "another program has this port: find it with `ss -ltnp`, stop it, or set network.portOffset; then run `npm run up` again",

@@ -18,7 +18,7 @@ export interface Session {
 export async function openSession(name: string, log: (line: string) => void): Promise<Session> {
     const config = readStackFile(name).config ?? {};
     settingsFrom(name, config, { allowUnpinned: true }); // its problems are told before anything is built or started
-    const rehearsal = await startRehearsal(hostName("dev"), path.join(WORK, "rehearsal"), log);
+    const rehearsal = await startRehearsal(hostName(name), path.join(WORK, `rehearsal-${name}`), log);
     const network = { ...(config["forwardemail:network"] as object), bindAddress: "0.0.0.0" }; // of a namespace of its own
     return openStack(name, { ...config, "forwardemail:network": network }, rehearsal);
 }

@@ -24,7 +24,7 @@ export function readStackFile(stack: string): { config?: Record<string, unknown>
         throw new Error(
             `There is no stack file Pulumi.${stack}.yaml. Fix: copy Pulumi.dev.yaml to it and edit it, or name another stack with --stack.`,
         );
-    return parse(readFileSync(file, "utf8")) as { config?: Record<string, unknown> };
+    return (parse(readFileSync(file, "utf8")) ?? {}) as { config?: Record<string, unknown> };
 }
 
 /**

@@ -10,6 +10,7 @@ export function summary(stack: string, changes: Record<string, number>, outputs:
         changed.length === 0
             ? "Nothing to change; every service is healthy."
             : `Done (${changed.map(([what, count]) => `${what} ${count}`).join(", ")}); every service is healthy.`,
+        "This is the rehearsal: the program and the engine are real, the images are stand-ins.",
         "",
         `  web      ${outputs.url?.value}`,
         ...endpoints.map(([service, address]) => `  ${service.padEnd(8)} ${address}`),

@@ -16,24 +16,34 @@ export interface Workspace {
 
 export const WORK = path.join(PROJECT, ".work");
 
-/** Makes or refreshes the work folder of a stack with this config. */
+/**
+ * Makes or refreshes the work folder of a stack with this config. A stack file that has a passphrase or a key of its own keeps
+ * it: its encrypted values could not be read with another, so the caller gives it as Pulumi wants it (PULUMI_CONFIG_PASSPHRASE_FILE …).
+ */
 export function prepareWorkspace(stack: string, config: Record<string, unknown>): Workspace {
     const directory = path.join(WORK, stack);
     const state = path.join(WORK, "state");
     for (const folder of [directory, state]) mkdirSync(folder, { recursive: true, mode: 0o700 });
     writeFileSync(path.join(directory, "Pulumi.yaml"), readFileSync(path.join(PROJECT, "Pulumi.yaml")));
     const file = path.join(directory, `Pulumi.${stack}.yaml`);
-    const before = existsSync(file) ? (parse(readFileSync(file, "utf8")) as Record<string, unknown>) : {};
-    writeFileSync(file, stringify({ encryptionsalt: before.encryptionsalt, config }));
+    const own = encryptionOf(path.join(PROJECT, `Pulumi.${stack}.yaml`));
+    writeFileSync(file, stringify({ ...(own ?? encryptionOf(file)), config }));
     return {
         directory,
         env: {
             PULUMI_BACKEND_URL: `file://${state}`,
             PULUMI_HOME: path.join(WORK, "home"),
-            PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile(),
+            ...(own ? {} : { PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile() }),
             PULUMI_SKIP_UPDATE_CHECK: "true",
         },
     };
+}
+
+/** How a stack file's secrets are encrypted; undefined where it does not say. */
+function encryptionOf(file: string): Record<string, unknown> | undefined {
+    const content = existsSync(file) ? (parse(readFileSync(file, "utf8")) as Record<string, unknown> | null) : undefined;
+    const found = Object.entries(content ?? {}).filter(([key]) => ["encryptionsalt", "secretsprovider", "encryptedkey"].includes(key));
+    return found.length > 0 ? Object.fromEntries(found) : undefined;
 }
 
 function passphraseFile(): string {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
 import { CertificateSettings } from "../settings/settings";
@@ -10,25 +9,20 @@ export interface Certificate {
     fullchain: pulumi.Output<string>;
     /** The chain alone: the certificates above the leaf. */
     chain: pulumi.Output<string>;
-    /** SHA-256 over the certificate; servers read it only at start, so a change replaces them. */
-    fingerprint: pulumi.Output<string>;
     /** The private authority to trust, where there is one. */
     authority?: pulumi.Output<string>;
 }
 
-/** The certificate for all `names`, from whichever issuer the settings name. */
+/**
+ * The certificate for all `names`, from whichever issuer the settings name. The stack's own authority is always there: its
+ * key is protected, so it cannot go away when the issuer changes, and a stack can fall back to it.
+ */
 export function createCertificate(name: string, settings: CertificateSettings, names: string[], opts: pulumi.ComponentResourceOptions): Certificate {
-    if (settings.issuer === "self-signed") return new PrivateAuthority(name, names, opts).certificate;
+    const authority = new PrivateAuthority(name, names, opts);
+    if (settings.issuer === "self-signed") return authority.certificate;
     const [, ...above] = settings.chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-    return complete(
-        pulumi.secret(settings.key),
-        pulumi.output(settings.chain),
-        pulumi.output(above.length > 0 ? `${above.join("\n")}\n` : settings.chain),
-    );
-}
-
-function complete(privateKey: pulumi.Output<string>, fullchain: pulumi.Output<string>, chain: pulumi.Output<string>): Certificate {
-    return { privateKey, fullchain, chain, fingerprint: fullchain.apply((pem) => createHash("sha256").update(pem).digest("hex").slice(0, 32)) };
+    const chain = above.length > 0 ? `${above.join("\n")}\n` : settings.chain;
+    return { privateKey: pulumi.secret(settings.key), fullchain: pulumi.output(settings.chain), chain: pulumi.output(chain) };
 }
 
 const YEAR_HOURS = 8760;
@@ -73,7 +67,7 @@ export class PrivateAuthority extends pulumi.ComponentResource {
             own,
         );
         const fullchain = pulumi.interpolate`${leaf.certPem}${authority.certPem}`;
-        this.certificate = { ...complete(pulumi.secret(key.privateKeyPem), fullchain, authority.certPem), authority: authority.certPem };
+        this.certificate = { privateKey: pulumi.secret(key.privateKeyPem), fullchain, chain: authority.certPem, authority: authority.certPem };
         this.registerOutputs({ authority: authority.certPem });
     }
 }

@@ -4,8 +4,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { HostScript, Server } from "./server";
 
 export interface LocalServerArgs {
-    /** Docker's socket, `unix:///…`. @default what the `docker` command uses */
-    dockerHost?: string;
+    /** Docker's socket, `unix:///…`. */
+    dockerHost: string;
 }
 
 /** This machine's Docker. */
@@ -13,7 +13,7 @@ export class LocalServer extends pulumi.ComponentResource implements Server {
     public readonly provider: docker.Provider;
     public readonly apiVersion: pulumi.Output<string>;
     public readonly ready: pulumi.Resource;
-    private readonly dockerHost?: string;
+    private readonly dockerHost: string;
 
     constructor(
         public readonly name: string,
@@ -29,16 +29,16 @@ export class LocalServer extends pulumi.ComponentResource implements Server {
         this.registerOutputs({ apiVersion: this.apiVersion });
     }
 
-    run(name: string, { script, environment, stdin }: HostScript, opts: pulumi.CustomResourceOptions): command.local.Command {
+    run(name: string, { script, environment, seesPreviousOutput, stdin }: HostScript, opts: pulumi.CustomResourceOptions): command.local.Command {
         return new command.local.Command(
             name,
             {
                 create: script,
-                environment: { ...environment, ...(this.dockerHost ? { DOCKER_HOST: this.dockerHost } : {}) },
+                environment: { ...environment, DOCKER_HOST: this.dockerHost }, // not the caller's context: it may be another machine
                 stdin,
                 // A script whose output could echo its secret input stays silent; its error output is still reported when it fails.
                 logging: stdin === undefined ? command.local.Logging.Stderr : command.local.Logging.None,
-                addPreviousOutputInEnv: false,
+                addPreviousOutputInEnv: seesPreviousOutput ?? false,
             },
             { ...opts, deleteBeforeReplace: true },
         );

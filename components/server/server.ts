@@ -7,6 +7,8 @@ export interface HostScript {
     script: string;
     /** Plain values of the script. */
     environment?: Record<string, pulumi.Input<string>>;
+    /** Give the script its own last output as PULUMI_COMMAND_STDOUT. @default false */
+    seesPreviousOutput?: boolean;
     /** Secrets of the script, read from standard input: never on a command line. */
     stdin?: pulumi.Input<string>;
 }

@@ -25,7 +25,7 @@ export type ServiceName = (typeof SERVICE_NAMES)[number];
 export type ImageName = "forwardemail" | "mongodb" | "redis" | "nginx";
 /** `forwarding` only receives and forwards; `full` also keeps mailboxes, calendars and contacts. */
 export type Profile = "forwarding" | "full";
-/** Data that outlives its container; see stores.ts. */
+/** Data that outlives its container; see store.ts. */
 export type StoreName = "mongodb" | "redis" | "mailboxes";
 
 /** How a service shows that it works; rendered in health.ts. */

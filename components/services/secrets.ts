@@ -19,7 +19,7 @@ export const SECRETS = {
 export type SecretName = keyof typeof SECRETS;
 export type Secrets = Record<SecretName, pulumi.Output<string>>;
 
-/** Data written with these cannot be read with others: their fingerprints travel with the data (stores.ts). */
+/** Data written with these cannot be read with others: their fingerprints travel with the data (store.ts). */
 const BOUND_TO_DATA: SecretName[] = ["helperEncryptionKey", "txtEncryptionKey"];
 
 /**
@@ -36,11 +36,17 @@ export class DeploymentSecrets extends pulumi.ComponentResource {
         const keep = { parent: this, protect: true };
         const names = Object.keys(SECRETS) as SecretName[];
         this.values = Object.fromEntries(
-            names.map((key) => [key, pulumi.secret(given.secrets[key] ?? generate(`${name}-${key}`, key, keep))]),
+            names.map((key) => [key, pulumi.secret(choose(given.secrets[key], generate(`${name}-${key}`, key, keep)))]),
         ) as Secrets;
-        this.dkimKey = pulumi.secret(given.dkimKey ?? new tls.PrivateKey(`${name}-dkim`, { algorithm: "RSA", rsaBits: 2048 }, keep).privateKeyPem);
+        const dkim = new tls.PrivateKey(`${name}-dkim`, { algorithm: "RSA", rsaBits: 2048 }, keep);
+        this.dkimKey = pulumi.secret(choose(given.dkimKey, dkim.privateKeyPem));
         this.registerOutputs({});
     }
+}
+
+/** A given value wins. The generated one is declared all the same: leaving a protected resource out would fail every `up`. */
+function choose(given: pulumi.Output<string> | undefined, generated: pulumi.Output<string>): pulumi.Output<string> {
+    return given ?? generated;
 }
 
 /**

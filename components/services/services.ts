@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { Certificate } from "../certificates/certificates";
@@ -72,6 +73,10 @@ export class Services extends pulumi.ComponentResource {
         };
     }
 
+    private claims(): pulumi.Resource[] {
+        return Object.values(this.stores).map((store) => store.claimed);
+    }
+
     private writeKeys(): { place: Place; written: pulumi.Resource } {
         const { settings, server, certificate, secrets } = this.args;
         const place = createPlace("keys", { name: settings.name, directory: settings.data.directory }, { parent: this });
@@ -84,7 +89,8 @@ export class Services extends pulumi.ComponentResource {
         const written = writeFiles(
             `${settings.name}-keys-files`,
             { server, place, image: this.image("forwardemail"), user: CATALOGUE.web.user, files },
-            { parent: this },
+            // Not before the data is claimed: over another deployment's data its keys, too, must stay as they are.
+            { parent: this, dependsOn: this.claims() },
         );
         return { place, written };
     }
@@ -94,7 +100,6 @@ export class Services extends pulumi.ComponentResource {
         const row = CATALOGUE[service];
         const { settings, server, certificate } = this.args;
         const needs = row.needs.map((other) => this.containers[other]).filter((other) => other !== undefined);
-        const claims = Object.values(this.stores).map((store) => store.claimed);
         return createContainer(
             service,
             {
@@ -103,9 +108,9 @@ export class Services extends pulumi.ComponentResource {
                 apiVersion: server.apiVersion,
                 networkId: this.network.id,
                 ...this.program(service),
-                restartOn: row.keys ? certificate.fingerprint : undefined,
+                restartOn: row.keys ? keysFingerprint(certificate, this.args.secrets.dkimKey) : undefined,
             },
-            { parent: this, dependsOn: [this.images[row.image], ...claims, ...(row.keys ? [this.keys.written] : []), ...needs] },
+            { parent: this, dependsOn: [this.images[row.image], ...this.claims(), ...(row.keys ? [this.keys.written] : []), ...needs] },
         );
     }
 
@@ -163,4 +168,12 @@ export class Services extends pulumi.ComponentResource {
             { parent: this, dependsOn: [this.images.nginx, written] },
         );
     }
+}
+
+/** Changes when a process that read its keys at start must start again. Not secret: a hash of long random values. */
+function keysFingerprint(certificate: Certificate, dkimKey: pulumi.Output<string>): pulumi.Output<string> {
+    const hash = pulumi
+        .all([certificate.fullchain, certificate.privateKey, dkimKey])
+        .apply((all) => createHash("sha256").update(all.join()).digest("hex").slice(0, 32));
+    return pulumi.unsecret(hash);
 }

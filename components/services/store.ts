@@ -34,7 +34,8 @@ export class Store extends pulumi.ComponentResource {
         this.claimed = args.server.run(
             `${name}-claim`,
             {
-                script: runAsRoot(args.image.reference, CLAIM, ["OWNER", "STORE", "MARK", "ADOPT"]),
+                script: `PREVIOUS=\${PULUMI_COMMAND_STDOUT:-}\nexport PREVIOUS\n${runAsRoot(args.image.reference, CLAIM, ["OWNER", "STORE", "MARK", "ADOPT", "PLACE", "PREVIOUS"])}`,
+                seesPreviousOutput: true,
                 environment: {
                     PLACE: this.place.source,
                     OWNER: args.user,
@@ -51,14 +52,19 @@ export class Store extends pulumi.ComponentResource {
 
 export const CLAIM = `set -eu
 file=/place/.forwardemail
-refuse() { echo "REFUSED: the $STORE data ($1). Nothing was started or changed. Fix: $2" >&2; exit 3; }
-if [ -e "$file" ]; then
-    [ "$(cat "$file")" = "$MARK" ] || refuse "it was written with other keys, or by another deployment: $(head -n 1 "$file")" \\
+data=$(find /place -mindepth 1 -maxdepth 1 ! -name lost+found ! -name ".forwardemail*")
+refuse() { echo "REFUSED: the $STORE data ($1). No service was started and no data was changed. Fix: $2" >&2; exit 3; }
+if [ -z "$data" ]; then
+    # Empty, or marked by an attempt that another store refused: there is nothing that a key could fit.
+    [ -z "$PREVIOUS" ] || [ "$PREVIOUS" = "$PLACE" ] || refuse "it moves from $PREVIOUS to $PLACE, which is empty" \\
+        "stop the stack (npm run down), copy $PREVIOUS to $PLACE with its owners, then run npm run up"
+elif [ ! -e "$file" ]; then
+    [ "$ADOPT" = true ] || refuse "it holds files but no mark of a deployment" "to take it over with the keys of this stack, set data.adopt to true"
+elif [ "$(cat "$file")" != "$MARK" ]; then
+    refuse "it was written with other keys, or by another deployment: $(head -n 1 "$file")" \\
         "bring back the state, or give the old keys as config secrets (helperEncryptionKey, txtEncryptionKey); or point the stack at other data"
-elif [ -n "$(find /place -mindepth 1 -maxdepth 1 ! -name lost+found ! -name .forwardemail.new)" ] && [ "$ADOPT" != true ]; then
-    refuse "it holds files but no mark of a deployment" "to take it over with the keys of this stack, set data.adopt to true"
-else
-    printf "%s\\n" "$MARK" > "$file.new"
-    mv -f "$file.new" "$file"
 fi
-[ "$(stat -c %U /place)" = "$OWNER" ] || chown -R "$OWNER:" /place`;
+printf "%s\\n" "$MARK" > "$file.new"
+mv -f "$file.new" "$file"
+[ "$(stat -c %U /place)" = "$OWNER" ] || chown -R "$OWNER:" /place
+printf %s "$PLACE"`;

@@ -68,6 +68,7 @@ export function placed(config: Config): ServerSettings[] {
     return config.servers.map((server) => ({
         ...server,
         kind: "local",
+        dockerHost: server.dockerHost ?? "unix:///var/run/docker.sock",
         services: server.services === "all" ? servicesOf(config.profile) : server.services,
     }));
 }

@@ -19,12 +19,15 @@ export function parseLock(text: string): Lock {
     return lockSchema.parse(JSON.parse(text));
 }
 
+/** A database's data belongs to its major release: another one is taken only where the config names it. */
+const MAJOR: Record<ImageName, string> = { forwardemail: "v", mongodb: "7.", redis: "7.", nginx: "1." };
+
 /** The images that a config asks for, by digest. A tag that the lock file does not know is a problem, never a guess. */
 export function selectImages(config: Config, lock: Lock, problems: Problem[], allowUnpinned = false): Record<ImageName, Image> {
     const pick = (name: ImageName, key: string, tag: string | undefined): Image => {
         const { repository, releases } = lock[name];
-        const wanted = tag ?? newest(Object.keys(releases));
-        const known = releases[wanted];
+        const wanted = tag ?? newest(Object.keys(releases).filter((known) => known.startsWith(MAJOR[name])));
+        const known = Object.hasOwn(releases, wanted) ? releases[wanted] : undefined;
         if (!known || (!known.digest && !allowUnpinned)) {
             problems.push({
                 key,
@@ -46,6 +49,7 @@ export function selectImages(config: Config, lock: Lock, problems: Problem[], al
 
 /** Highest release by version number; pre-releases only where there is nothing else. */
 export function newest(tags: string[]): string {
+    if (tags.length === 0) return "latest";
     const parts = (tag: string) => (/^v?(\d+(?:\.\d+)*)/.exec(tag)?.[1] ?? "0").split(".").map(Number);
     const final = tags.filter((tag) => !tag.includes("-"));
     return (final.length > 0 ? final : tags).reduce((best, tag) => {

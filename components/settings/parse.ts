@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import * as path from "node:path";
 import { z } from "zod";
@@ -48,7 +49,7 @@ export function parse(raw: RawConfig, encrypted: Set<string>): Parsed {
     return {
         config: salvage(values, issues),
         broken: new Set(issues.map((issue) => String(issue.path[0]))),
-        problems: [...issues.flatMap((issue) => describe(issue, values)), ...secretProblems],
+        problems: [...issues.flatMap((issue) => describe(issue, values, encrypted)), ...secretProblems],
     };
 }
 
@@ -79,7 +80,7 @@ function fromText(key: string, text: string): unknown {
 }
 const STRINGS = new Set(["host", "profile", "version"]);
 
-function describe(issue: z.core.$ZodIssue, values: unknown): Problem[] {
+function describe(issue: z.core.$ZodIssue, values: unknown, encrypted: Set<string>): Problem[] {
     if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey([...issue.path, key]));
     const got = issue.path.reduce<unknown>((value, step) => (value as Record<PropertyKey, unknown> | undefined)?.[step as string], values);
     // A wrong *name* of a map's entry: the entry itself is what was found.
@@ -91,7 +92,8 @@ function describe(issue: z.core.$ZodIssue, values: unknown): Problem[] {
                 fix: fix(issue.path),
             },
         ];
-    const found = got === undefined ? "is missing" : `got ${JSON.stringify(got)}`;
+    const shown = encrypted.has(String(issue.path[0])) ? "an encrypted value" : JSON.stringify(got);
+    const found = got === undefined ? "is missing" : `got ${shown}`;
     return [{ key: keyPath(issue.path), message: `${found}, wanted ${issue.message}`, fix: fix(issue.path) }];
 }
 
@@ -118,7 +120,10 @@ function fix(where: PropertyKey[]): string {
 function checkSecret(key: string, value: string, encrypted: boolean): Problem[] {
     const fix = `pulumi config set --secret ${key}, or remove it to have one generated`;
     if (!encrypted) return [{ key, message: "stands in clear text in the stack file, wanted it encrypted", fix }];
-    if (value === ENCRYPTED || !(key in SECRETS)) return [];
+    if (value === ENCRYPTED) return [];
+    if (key === "dkimKey" && !isRsaKey(value))
+        return [{ key, message: "is not an RSA private key of 1024 bits or more in PEM (RFC 8301 §3.2)", fix }];
+    if (!(key in SECRETS)) return [];
     const { format, length, what } = SECRETS[key as SecretName];
     const [pattern, wanted] =
         format === "hex"
@@ -128,6 +133,15 @@ function checkSecret(key: string, value: string, encrypted: boolean): Problem[] 
               : [/^[A-Za-z0-9]{16,64}$/, "16 to 64 letters and digits"];
     if (pattern.test(value) && Number.isNaN(Number(value))) return [];
     return [{ key, message: `got ${value.length} characters that do not fit, wanted ${wanted}, not readable as a number (${what})`, fix }];
+}
+
+function isRsaKey(pem: string): boolean {
+    try {
+        const key = createPrivateKey(pem);
+        return key.asymmetricKeyType === "rsa" && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= 1024;
+    } catch {
+        return false;
+    }
 }
 
 /** Levenshtein distance, for "did you mean". */

@@ -13,12 +13,17 @@ const dnsName = z.string("a DNS name in quotes").regex(DNS_NAME, "a DNS name suc
 const memory = z
     .string("a number with a unit, such as 512m or 2g")
     .regex(/^[1-9][0-9]{0,5}[mg]$/, "a whole number with a unit, such as 512m or 2g")
-    .transform((text) => Number(text.slice(0, -1)) * (text.endsWith("g") ? 1024 : 1));
+    .transform((text) => Number(text.slice(0, -1)) * (text.endsWith("g") ? 1024 : 1))
+    .refine((megabytes) => megabytes >= 64, "64m or more");
 
+/** Room for two of each routed service in the lower half, and a private range: a public one would cut off its owner. */
 const subnet4 = z.string("an IPv4 subnet such as 10.89.7.0/24").refine((text) => {
-    const [address, bits] = text.split("/");
-    return net.isIPv4(address) && /^(1[6-9]|2[0-7])$/.test(bits ?? "");
-}, "an IPv4 subnet of 16 to 27 bits, such as 10.89.7.0/24");
+    const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(1[6-9]|2[0-6])$/.exec(text);
+    if (!match || !net.isIPv4(text.split("/")[0])) return false;
+    const [a, b, c, d, bits] = match.slice(1).map(Number);
+    const isPrivate = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168);
+    return isPrivate && (((a * 256 + b) * 256 + c) * 256 + d) % 2 ** (32 - bits) === 0;
+}, "the first address of a private IPv4 subnet of 16 to 26 bits, such as 10.89.7.0/24");
 
 const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
 
@@ -45,7 +50,8 @@ const certificates = z.discriminatedUnion(
 );
 
 export const schema = z.strictObject({
-    host: dnsName,
+    // sqlite-bree.HOST and the like are host names of containers, which Linux limits to 64 bytes.
+    host: dnsName.max(56, "56 characters or fewer"),
     domains: z.array(dnsName, "a list of DNS names").default([]),
     profile: z.enum(["full", "forwarding"], "full or forwarding").default("full"),
     version: z

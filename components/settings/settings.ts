@@ -38,8 +38,8 @@ export interface Image {
 export interface ServerSettings {
     name: string;
     kind: "local";
-    /** Docker's socket; unset is Docker's own default. */
-    dockerHost?: string;
+    /** Docker's socket. */
+    dockerHost: string;
     services: ServiceName[];
 }
 

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import * as net from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SERVICE_NAMES } from "../../components/services/catalogue";
-import { SECRETS } from "../../components/services/secrets";
+import { SECRETS, hexKey } from "../../components/services/secrets";
 import { converge } from "../../operate/converge";
 import { remove } from "../../operate/down";
 import { openStack } from "../../operate/session";
@@ -226,6 +226,13 @@ describe("repair", () => {
         expect(await inbox("over IPv4")).toBeDefined();
     });
 
+    test("a volume that was lost is made anew and filled again", async () => {
+        for (const { container } of world.running()) world.docker("rm", "-f", container);
+        world.docker("volume", "rm", "forwardemail-e2e-keys", "forwardemail-e2e-router");
+        expect((await world.up()).ok).toBe(true);
+        expect(await inbox("over IPv4")).toBeDefined();
+    });
+
     test("a service that is sick is replaced, and never turns green by itself", async () => {
         const id = () => world.docker("inspect", "-f", "{{.Id}}", world.container("pop3")).trim();
         const sick = id();
@@ -386,13 +393,25 @@ describe("down and up again", () => {
         await eventually("mail in the inbox", 20, () => inbox("after down"));
     });
 
-    test("a lost state is noticed: new keys never meet old data", async () => {
+    test("a lost state is noticed, new keys never meet old data, and the old keys open it again", async () => {
         await remove(world.session.stack, false, () => undefined);
+        const { deployment } = await world.session.stack.exportStack();
+        const generated = (deployment.resources as Array<{ urn: string; outputs?: { result?: { plaintext: string } } }>).filter(
+            (r) => r.outputs?.result,
+        );
+        const result = (key: string) => JSON.parse(generated.find((r) => r.urn.endsWith(key))?.outputs?.result?.plaintext ?? "") as string;
+        const old = { helperEncryptionKey: result("helperEncryptionKey"), txtEncryptionKey: hexKey(result("txtEncryptionKey"), 32) };
         await world.forget();
         const { ok, text } = await world.up();
         expect(ok).toBe(false);
         expect(text).toMatch(/REFUSED: the (mailboxes|mongodb|redis) data/);
         expect(world.docker("ps", "-aq").trim()).toBe("");
+
+        const { stack, settings } = world.session;
+        for (const [key, value] of Object.entries(old)) await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
+        expect((await converge(stack, settings, (line) => world.log.push(line))).ok).toBe(true); // with other database passwords, too
+        world.outputs = await stack.outputs();
+        expect(await inbox("over IPv4")).toBeDefined();
     });
 
     test("deleting the data is a step of its own and removes everything", async () => {

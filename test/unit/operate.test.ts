@@ -40,6 +40,13 @@ describe("progress", () => {
         expect(progress.errors).toEqual(["Unable to start"]);
     });
 
+    test("a failed script is told by what it said, not by its text", () => {
+        const lines: string[] = [];
+        const message = 'exit status 3: running "docker run -c \'set -eu\\nrefuse() { echo \\"REFUSED\\" >&2; }\'":\nREFUSED: the mongodb data';
+        new Progress((line) => lines.push(line)).onEvent(event("error", message));
+        expect(lines).toEqual(["  error: Container x-mx: exit status 3: REFUSED: the mongodb data"]);
+    });
+
     test("what is normal in a rehearsal is not a warning", () => {
         const lines: string[] = [];
         new Progress((line) => lines.push(line)).onEvent(event("warning", "using pulumi-resource-tls from $PATH at /x"));
@@ -71,7 +78,7 @@ describe("the commands", () => {
     test("a bad option or a stack that is not there ends with one line and not with 0", () => {
         for (const [args, message] of [
             [["--nonsense"], /Unknown option '--nonsense'/],
-            [["--stack", "nowhere"], /There is no stack file Pulumi\.nowhere\.yaml\. Fix: /],
+            [["--stack", "nowhere", "--rehearse"], /There is no stack file Pulumi\.nowhere\.yaml\. Fix: /],
         ] as const) {
             const { status, stderr } = run("up", ...args);
             expect(status).toBe(1);

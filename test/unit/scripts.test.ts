@@ -21,7 +21,8 @@ function run(script: string, environment: Record<string, string>, stdin = "") {
 }
 
 describe("claiming data", () => {
-    const claim = (mark: string, adopt = "false") => run(CLAIM, { STORE: "mongodb", MARK: mark, ADOPT: adopt });
+    const claim = (mark: string, adopt = "false", previous = "") =>
+        run(CLAIM, { STORE: "mongodb", MARK: mark, ADOPT: adopt, PLACE: "new", PREVIOUS: previous });
     const marked = () => readFileSync(path.join(place, ".forwardemail"), "utf8");
 
     test("an empty place gets the mark, and the same deployment may come again", () => {
@@ -33,10 +34,11 @@ describe("claiming data", () => {
 
     test("other keys are refused, and the mark stays", () => {
         claim("deployment a\nkey 1");
+        writeFileSync(path.join(place, "data"), "x");
         const { status, stderr } = claim("deployment a\nkey 2", "true");
         expect(status).toBe(3);
         expect(stderr).toMatch(
-            /^REFUSED: the mongodb data \(it was written with other keys, or by another deployment: deployment a\)\. Nothing was started/,
+            /^REFUSED: the mongodb data \(it was written with other keys, or by another deployment: deployment a\)\. No service was started and no data was changed\. Fix: /,
         );
         expect(marked()).toBe("deployment a\nkey 1\n");
     });
@@ -47,6 +49,19 @@ describe("claiming data", () => {
         expect([status, stderr.includes("set data.adopt to true")]).toEqual([3, true]);
         expect(claim("deployment a", "true").status).toBe(0);
         expect(marked()).toBe("deployment a\n");
+    });
+
+    test("a mark without data binds nobody: another store may have refused the keys that made it", () => {
+        claim("deployment a\nkey 1");
+        expect(claim("deployment a\nkey 2").status).toBe(0);
+        expect(marked()).toBe("deployment a\nkey 2\n");
+    });
+
+    test("a move to an empty place is refused, a move to a copy is not", () => {
+        expect(claim("deployment a", "false", "old")).toMatchObject({ status: 3, stderr: expect.stringContaining("copy old to new") });
+        writeFileSync(path.join(place, "data"), "x");
+        writeFileSync(path.join(place, ".forwardemail"), "deployment a\n");
+        expect(claim("deployment a", "false", "old").status).toBe(0);
     });
 
     test("an empty file system is empty, though ext4 puts a folder on it", () => {

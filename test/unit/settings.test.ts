@@ -159,7 +159,11 @@ describe("bad input, each with one clear message", () => {
             { network: { ipv6: true, bindAddress: "192.0.2.1" } },
             "network.bindAddress: got 192.0.2.1 together with ipv6: true, wanted 0.0.0.0 or 127.0.0.1",
         ],
-        ["a subnet", { network: { subnet: "10.0.0.0/8" } }, 'network.subnet: got "10.0.0.0/8", wanted an IPv4 subnet of 16 to 27 bits'],
+        [
+            "a subnet",
+            { network: { subnet: "10.0.0.0/8" } },
+            'network.subnet: got "10.0.0.0/8", wanted the first address of a private IPv4 subnet of 16 to 26 bits',
+        ],
     ])("%s", (_, raw, expected) => {
         const found = problems(raw);
         expect(found.filter((line) => line.startsWith(expected))).toHaveLength(1);
@@ -181,6 +185,20 @@ describe("bad input, each with one clear message", () => {
         const keys = problems(raw).map((line) => line.split(":")[0]);
         expect(keys).toEqual(expect.arrayContaining(["host", "hots", "domains", "version", "servers", "services.imap.memory", "services.imap"]));
         expect(() => build(raw)).toThrow(/9 problems; nothing was created or changed\.\n( {2}- .*\n {6}fix: .*\n?){9}$/);
+    });
+
+    test.each(["10.89.7.5/24", "10.89.7.0/24/99", "8.8.8.0/24", "10.89.7.0/27", "300.1.1.0/24"])(
+        "a subnet that Docker or the world would not like: %s",
+        (subnet) => expect(problems({ network: { subnet } })).toHaveLength(1),
+    );
+
+    test("a DKIM key that is none", () => expect(problems({ dkimKey: "hello" })[0]).toMatch(/^dkimKey: is not an RSA private key/));
+
+    test("an encrypted value is not echoed", () => {
+        const secretly = { ...context, encrypted: new Set(["environment"]) };
+        expect(() => buildSettings({ host: "mail.example.com", images: LOCK, environment: '{"PIN":12345678}' }, secretly)).toThrow(
+            "environment.PIN: got an encrypted value, wanted text in quotes",
+        );
     });
 
     test("a near miss is named", () => {
