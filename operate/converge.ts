@@ -89,6 +89,9 @@ async function allHealthy(settings: Settings, log: (line: string) => void): Prom
             continue;
         }
         for (const container of bad) for (const line of report(container, dockerHost)) log(line);
+        for (const { service, restarts, health } of running)
+            if (health === "healthy" && restarts > 0)
+                log(`  warning: ${service} is healthy now, but has restarted ${restarts} times since it was made`);
         if (missing.length > 0) log(`\nNot running: ${missing.join(", ")}. The next \`npm run up\` starts them.`);
         return bad.length === 0 && missing.length === 0;
     }

@@ -73,6 +73,8 @@ const KNOWN = [
     { sign: /MISSING CONFIG VALUES/, fix: "the release wants a variable that is not set: give it under `environment:`" },
     { sign: /AVX|Illegal instruction/, fix: "this processor lacks AVX, which MongoDB 5 and newer need" },
     { sign: /No space left|ENOSPC/, fix: "the disk is full: free space, then run `npm run up` again" },
+    { sign: /OOM command not allowed/, fix: "Redis is full: raise services.redis.memory" },
+    { sign: /featureCompatibilityVersion|Wrong mongod version/, fix: "the data is of another MongoDB major release: name its tag in images.mongodb" },
     { sign: /heap out of memory|OOM/i, fix: "it ran out of memory: raise services.NAME.memory" },
 ];
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { MONGODB, REDIS } from "../components/services/databases";
 import { INSTALL } from "../components/services/files";
-import { CLAIM } from "../components/services/store";
+import { CLAIM, TOGETHER } from "../components/services/store";
 import { PROJECT } from "./stackFile";
 
 const HELP = `npm test [-- LAYER ...]
@@ -82,11 +82,13 @@ function writtenScripts(): string[] {
     }>;
     const directory = mkdtempSync(path.join(tmpdir(), "scripts-"));
     const scripts = Object.fromEntries(plan.filter(({ type }) => type === "command:local:Command").map(({ name, inputs }) => [name, inputs.create]));
-    return Object.entries({ ...scripts, claim: CLAIM, install: INSTALL, mongodb: MONGODB, redis: REDIS }).map(([name, script]) => {
-        const file = path.join(directory, `${name}.sh`);
-        writeFileSync(file, `#!/bin/${name === "mongodb" ? "bash" : "sh"}\n${script}\n`);
-        return file;
-    });
+    return Object.entries({ ...scripts, claim: CLAIM, together: TOGETHER, install: INSTALL, mongodb: MONGODB, redis: REDIS }).map(
+        ([name, script]) => {
+            const file = path.join(directory, `${name}.sh`);
+            writeFileSync(file, `#!/bin/${name === "mongodb" ? "bash" : "sh"}\n${script}\n`);
+            return file;
+        },
+    );
 }
 
 function vitest(project: string): Totals {

@@ -48,4 +48,9 @@ export class LocalServer extends pulumi.ComponentResource implements Server {
 const DOCKER_ANSWERS = `docker version --format '{{.Server.APIVersion}}' || {
     echo "Docker does not answer. Fix: start it (systemctl start docker), and see that this user may use it (group docker)." >&2
     exit 1
-}`;
+}
+if docker info -f '{{.SecurityOptions}}' | grep -q rootless; then
+    # The application trusts private addresses: every sender would look like one.
+    echo "Docker runs rootless and hides the address of every client. Fix: use the system's Docker (servers[0].dockerHost)." >&2
+    exit 1
+fi`;

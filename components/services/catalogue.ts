@@ -137,7 +137,7 @@ export const CATALOGUE: Record<ServiceName, Service> = {
         probe: { kind: "websocket", port: 3456 },
         stores: ["mailboxes"],
         memoryMb: 1024,
-        stopSeconds: 60,
+        stopSeconds: 90,
     },
     mx: {
         ...application,
@@ -208,7 +208,7 @@ export const CATALOGUE: Record<ServiceName, Service> = {
         needs: ["sqlite"],
         probe: { kind: "greeting", scheme: "pop3s", port: 995 },
         stores: ["mailboxes"],
-        memoryMb: 512,
+        memoryMb: 768,
         stopSeconds: 15,
     },
     caldav: {
@@ -223,7 +223,7 @@ export const CATALOGUE: Record<ServiceName, Service> = {
         needs: ["sqlite"],
         probe: { kind: "https", port: 5000, path: "/" },
         stores: [],
-        memoryMb: 512,
+        memoryMb: 768,
         stopSeconds: 15,
     },
     carddav: {
@@ -238,7 +238,7 @@ export const CATALOGUE: Record<ServiceName, Service> = {
         needs: ["sqlite"],
         probe: { kind: "https", port: 6000, path: "/" },
         stores: [],
-        memoryMb: 512,
+        memoryMb: 768,
         stopSeconds: 15,
     },
     bree: {
@@ -252,7 +252,7 @@ export const CATALOGUE: Record<ServiceName, Service> = {
         needs: databases,
         probe: { kind: "worker", peers: ["mongodb"] },
         stores: [],
-        memoryMb: 1024,
+        memoryMb: 2048,
         stopSeconds: 30,
     },
     smtp_bree: {
@@ -264,12 +264,12 @@ export const CATALOGUE: Record<ServiceName, Service> = {
         aliases: [],
         publicNames: [],
         publish: [],
-        // A kill in the middle of a delivery leaves the message locked: `unlock-emails` is not among the self-hosted jobs.
+        // A kill in the middle of a delivery leaves the message locked, and `unlock-emails` is not among the self-hosted jobs.
         needs: databases,
         probe: { kind: "worker", peers: ["mongodb", "redis"] },
         stores: [],
         memoryMb: 1024,
-        stopSeconds: 120,
+        stopSeconds: 60,
     },
     sqlite_bree: {
         ...application,
@@ -282,7 +282,7 @@ export const CATALOGUE: Record<ServiceName, Service> = {
         needs: databases,
         probe: { kind: "worker", peers: ["mongodb"] },
         stores: ["mailboxes"],
-        memoryMb: 512,
+        memoryMb: 1024,
         stopSeconds: 30,
     },
     router: {

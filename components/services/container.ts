@@ -3,7 +3,7 @@ import type { types } from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { Settings } from "../settings/settings";
 import { CATALOGUE, Service, ServiceName, under } from "./catalogue";
-import { healthcheck } from "./health";
+import { applicationProbe, healthcheck, probeCommand } from "./health";
 import { pinnedAddress } from "./network";
 
 /** What a container needs beyond its row of the catalogue. */
@@ -48,7 +48,9 @@ export function createContainer(service: ServiceName, args: ContainerArgs, opts:
             networksAdvanced: [{ name: args.networkId, aliases: aliases(row, settings.host, service), ipv4Address: pinned(service, settings) }],
             ports: ports(row, settings),
             labels: labels(settings, service, ports(row, settings), args.restartOn),
-            healthcheck: pulumi.output(args.apiVersion).apply((api) => healthcheck(row.probe, api)),
+            healthcheck: pulumi
+                .output(args.apiVersion)
+                .apply((api) => healthcheck(row.entry ? applicationProbe(row.probe) : probeCommand(row.probe), api)),
             wait: true,
             waitTimeout: settings.startTimeout,
             memory,
@@ -92,7 +94,7 @@ function aliases(row: Service, host: string, service: ServiceName): string[] {
     return [...short, ...row.aliases.map((label) => under(host, label))];
 }
 
-/** smtp_bree marks the mail it works on with its address; a successor with the same one can release what was left locked. */
+/** smtp_bree marks the mail it works on, and the senders that blocked it, with its address: it keeps one for its successors. */
 function pinned(service: ServiceName, settings: Settings): string | undefined {
     return service === "smtp_bree" ? pinnedAddress(settings.network.subnet4, 0) : undefined;
 }

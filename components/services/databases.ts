@@ -13,10 +13,11 @@ interface Start {
 }
 
 /** Redis with a password, an append-only file, and a refusal to drop keys: it holds queues and sessions, not only a cache. */
-export function redis(secrets: Secrets): Start {
+export function redis(secrets: Secrets, memoryMb: number): Start {
     return {
         command: ["sh", "-c", REDIS],
-        envs: [pulumi.interpolate`REDISCLI_AUTH=${secrets.redisPassword}`],
+        // The rest is for the copies that a rewrite of the append-only file needs; past it, writes fail and say why.
+        envs: [pulumi.interpolate`REDISCLI_AUTH=${secrets.redisPassword}`, `MAXMEMORY=${Math.floor(memoryMb * 0.6)}mb`],
         data: "/data",
     };
 }
@@ -25,6 +26,7 @@ export const REDIS = `exec redis-server - <<EOF
 bind * -::*
 dir /data
 appendonly yes
+maxmemory $MAXMEMORY
 maxmemory-policy noeviction
 requirepass $REDISCLI_AUTH
 EOF`;
@@ -63,4 +65,4 @@ if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
     printf %s "$wanted" > "$mark.new"
     mv "$mark.new" "$mark"
 fi
-exec mongod --dbpath /data/db --bind_ip_all --auth`;
+exec mongod --quiet --dbpath /data/db --bind_ip_all --auth`;

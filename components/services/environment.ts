@@ -27,12 +27,12 @@ export function applicationEnvironment(settings: Settings, secrets: Secrets): Va
 
 /** Names that the program sets itself and that `environment:` may therefore not set. */
 export function ownedNames(): string[] {
-    const any = { host: "host", network: { portOffset: 0 } } as Settings;
+    const any = { host: "host", network: { portOffset: 0 }, certificates: { issuer: "self-signed" } } as Settings;
     return Object.keys(owned(any, new Proxy({}, { get: () => pulumi.output("") }) as Secrets));
 }
 
 function owned(settings: Settings, secrets: Secrets): Values {
-    return { ...identity(settings), ...ports(), ...keyFiles(), ...peers(settings.host, secrets), ...secretValues(secrets) };
+    return { ...identity(settings), ...ports(), ...keyFiles(settings), ...peers(settings.host, secrets), ...secretValues(secrets) };
 }
 
 function identity(settings: Settings): Values {
@@ -83,8 +83,10 @@ function ports(): Values {
     };
 }
 
-function keyFiles(): Values {
+function keyFiles({ certificates }: Settings): Values {
     const files: Values = { DKIM_PRIVATE_KEY_PATH: `${KEY_DIRECTORY}/dkim.key` };
+    // The application submits its own mail to smtp.HOST and verifies the certificate; nobody else knows our authority.
+    if (certificates.issuer === "self-signed") files.NODE_EXTRA_CA_CERTS = `${KEY_DIRECTORY}/chain.pem`;
     for (const server of ["WEB", "API", "CALDAV", "CARDDAV"]) {
         files[`${server}_SSL_KEY_PATH`] = `${KEY_DIRECTORY}/privkey.pem`;
         files[`${server}_SSL_CERT_PATH`] = `${KEY_DIRECTORY}/fullchain.pem`;
@@ -101,6 +103,7 @@ function peers(host: string, secrets: Secrets): Values {
         REDIS_PASSWORD: secrets.redisPassword,
         SQLITE_HOST: under(host, "sqlite"),
         SQLITE_STORAGE_PATH: STORAGE,
+        SQLITE_TMPDIR: `/mnt/${STORAGE}/tmp`, // beside the mailboxes: a large one must not fill Docker's own disk
         SMTP_HOST: under(host, "smtp"), // the certificate of 465 is verified against it
         IMAP_HOST: under(host, "imap"),
         POP3_HOST: under(host, "pop3"),

@@ -5,6 +5,14 @@ const WORKER_MIN_AGE_SECONDS = 10; // Docker's own measure: a container that liv
 const PEER_PORTS = { mongodb: 27017, redis: 6379 };
 
 /**
+ * The probe of one of the application's servers. They greet before they have reached MongoDB, and exit when they cannot:
+ * the greeting counts only together with the connection.
+ */
+export function applicationProbe(probe: Probe): string {
+    return probe.kind === "worker" ? probeCommand(probe) : `{ ${connectedTo([PEER_PORTS.mongodb])}; } && ${probeCommand(probe)}`;
+}
+
+/**
  * The command that a container runs to show that its service works, as Docker's `CMD-SHELL`.
  * Probes run every two seconds while starting, so they are small programs that the images carry: curl, redis-cli, bash.
  */
@@ -20,7 +28,7 @@ export function probeCommand(probe: Probe): string {
                 "--http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=='",
             );
         case "greeting":
-            return `curl -ksS -m 5 -o /dev/null -X ${probe.scheme.startsWith("pop3") ? "CAPA" : "NOOP"} ${probe.scheme}://127.0.0.1:${probe.port}/`;
+            return `curl -ksS -m 9 -o /dev/null -X ${probe.scheme.startsWith("pop3") ? "CAPA" : "NOOP"} ${probe.scheme}://127.0.0.1:${probe.port}/`;
         case "worker":
             return workerProbe(probe.peers.map((peer) => PEER_PORTS[peer]));
         case "mongodb":
@@ -41,12 +49,15 @@ function statusBelow500(url: string, options = ""): string {
  * holds an established connection to each peer. Ports and states are hexadecimal in /proc/net/tcp; 01 is ESTABLISHED (proc(5)).
  */
 function workerProbe(ports: number[]): string {
-    const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
-    const connected = ports.map(
-        (port) => `grep -qs ':${hex(port)} 01 ' /proc/net/tcp /proc/net/tcp6 || { echo "no connection to port ${port}"; exit 1; }`,
-    );
     const age = `age=$(( $(cut -d. -f1 /proc/uptime) - $(cut -d' ' -f22 /proc/1/stat) / $(getconf CLK_TCK) ))`;
-    return [age, `test $age -ge ${WORKER_MIN_AGE_SECONDS} || { echo "started $age s ago"; exit 1; }`, ...connected].join("; ");
+    return [age, `test $age -ge ${WORKER_MIN_AGE_SECONDS} || { echo "started $age s ago"; exit 1; }`, connectedTo(ports)].join("; ");
+}
+
+function connectedTo(ports: number[]): string {
+    const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
+    return ports
+        .map((port) => `grep -qs ':${hex(port)} 01 ' /proc/net/tcp /proc/net/tcp6 || { echo "no connection to port ${port}"; exit 1; }`)
+        .join("; ");
 }
 
 /** An OP_MSG `{ping: 1, $db: "admin"}` (MongoDB wire protocol), which needs no password; mongosh would take a second of CPU each time. */
@@ -80,7 +91,7 @@ export function hasStartInterval(apiVersion: string): boolean {
 }
 
 /** Health check of a container. Durations are in Go's canonical form: any other spelling differs on every `up`. */
-export function healthcheck(probe: Probe, apiVersion: string): types.input.ContainerHealthcheck {
+export function healthcheck(command: string, apiVersion: string): types.input.ContainerHealthcheck {
     const pace = hasStartInterval(apiVersion) ? { interval: "30s", startInterval: "1s" } : { interval: "2s" };
-    return { tests: ["CMD-SHELL", probeCommand(probe)], ...pace, timeout: "10s", startPeriod: "2m0s", retries: 3 };
+    return { tests: ["CMD-SHELL", command], ...pace, timeout: "10s", startPeriod: "2m0s", retries: 3 };
 }

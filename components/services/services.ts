@@ -12,7 +12,7 @@ import { Place, createPlace, writeFiles } from "./files";
 import { createNetwork } from "./network";
 import { ROUTER_DIRECTORY, REFUSE_UNHEALTHY, Routes, reload, routerConfig } from "./router";
 import { DeploymentSecrets, fingerprints } from "./secrets";
-import { Store } from "./store";
+import { Store, checkTogether } from "./store";
 
 export interface ServicesArgs {
     settings: Settings;
@@ -27,6 +27,7 @@ export class Services extends pulumi.ComponentResource {
     private readonly images: Record<ImageName, docker.RemoteImage>;
     private readonly network: docker.Network;
     private readonly stores: Record<StoreName, Store>;
+    private readonly together: pulumi.Resource;
     private readonly keys: { place: Place; written: pulumi.Resource };
 
     constructor(
@@ -38,6 +39,10 @@ export class Services extends pulumi.ComponentResource {
         this.images = this.pullImages();
         this.network = createNetwork(name, args.settings.network, { parent: this });
         this.stores = this.claimStores();
+        this.together = checkTogether(
+            { ...args, name: args.settings.name, image: this.image("forwardemail"), stores: this.stores },
+            { parent: this },
+        );
         this.keys = this.writeKeys();
         const services = servicesOf(args.settings.profile).filter((service) => service !== "router");
         for (const service of services) this.containers[service] = this.run(service);
@@ -74,7 +79,7 @@ export class Services extends pulumi.ComponentResource {
     }
 
     private claims(): pulumi.Resource[] {
-        return Object.values(this.stores).map((store) => store.claimed);
+        return [...Object.values(this.stores).map((store) => store.claimed), this.together];
     }
 
     private writeKeys(): { place: Place; written: pulumi.Resource } {
@@ -120,7 +125,7 @@ export class Services extends pulumi.ComponentResource {
         const secrets = this.args.secrets.values;
         const row = CATALOGUE[service];
         if (row.image !== "forwardemail") {
-            const { data, ...start } = row.image === "mongodb" ? mongodb(secrets) : redis(secrets);
+            const { data, ...start } = row.image === "mongodb" ? mongodb(secrets) : redis(secrets, settings.memoryMb.redis);
             return { ...start, mounts: row.stores.map((store) => this.stores[store].place.mount(data, false)) };
         }
         const environment = applicationEnvironment(settings, secrets);

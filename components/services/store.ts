@@ -66,5 +66,33 @@ elif [ "$(cat "$file")" != "$MARK" ]; then
 fi
 printf "%s\\n" "$MARK" > "$file.new"
 mv -f "$file.new" "$file"
-[ "$(stat -c %U /place)" = "$OWNER" ] || chown -R "$OWNER:" /place
+find /place ! -user "$OWNER" -exec chown -h "$OWNER:" {} +
 printf %s "$PLACE"`;
+
+/**
+ * Refuses mailboxes without their database. The application's clean-up job deletes each mailbox file whose alias it does not
+ * find in MongoDB (upstream jobs/cleanup-sqlite.js), and in an empty MongoDB it finds none.
+ */
+export function checkTogether(
+    args: { server: Server; name: string; image: { reference: string }; stores: Record<StoreName, Store> },
+    opts: pulumi.CustomResourceOptions,
+): pulumi.Resource {
+    const { mailboxes, mongodb } = args.stores;
+    return args.server.run(
+        `${args.name}-together-claim`,
+        {
+            script: `docker run --rm --network none --user 0:0 --cap-drop ALL --cap-add DAC_READ_SEARCH --security-opt no-new-privileges \\
+    -v "$MAILBOXES:/mailboxes:ro" -v "$MONGODB:/mongodb:ro" --entrypoint /bin/sh '${args.image.reference}' -c '${TOGETHER}'`,
+            environment: { MAILBOXES: mailboxes.place.source, MONGODB: mongodb.place.source },
+        },
+        { ...opts, dependsOn: [mailboxes.claimed, mongodb.claimed] },
+    );
+}
+
+export const TOGETHER = `set -eu
+mailbox=$(find /mailboxes -name "*.sqlite" | head -n 1)
+database=$(find /mongodb -mindepth 1 -maxdepth 1 ! -name ".*" ! -name lost+found ! -name mongod.lock | head -n 1)
+if [ -n "$mailbox" ] && [ -z "$database" ]; then
+    echo "REFUSED: there are mailboxes, but the mongodb data that knows their owners is gone. Starting would delete the mailboxes. Fix: bring back the mongodb data (a backup) first" >&2
+    exit 3
+fi`;

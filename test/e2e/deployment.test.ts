@@ -18,6 +18,7 @@ const PORTS = [25, 80, 443, 465, 993, 995];
 const ROUTED = ["", "api", "caldav", "carddav"];
 
 let world: World;
+let oldKeys: Record<string, string> = {};
 let sink: Awaited<ReturnType<typeof startSink>>;
 
 beforeAll(async () => {
@@ -400,7 +401,7 @@ describe("down and up again", () => {
             (r) => r.outputs?.result,
         );
         const result = (key: string) => JSON.parse(generated.find((r) => r.urn.endsWith(key))?.outputs?.result?.plaintext ?? "") as string;
-        const old = { helperEncryptionKey: result("helperEncryptionKey"), txtEncryptionKey: hexKey(result("txtEncryptionKey"), 32) };
+        oldKeys = { helperEncryptionKey: result("helperEncryptionKey"), txtEncryptionKey: hexKey(result("txtEncryptionKey"), 32) };
         await world.forget();
         const { ok, text } = await world.up();
         expect(ok).toBe(false);
@@ -408,10 +409,25 @@ describe("down and up again", () => {
         expect(world.docker("ps", "-aq").trim()).toBe("");
 
         const { stack, settings } = world.session;
-        for (const [key, value] of Object.entries(old)) await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
+        for (const [key, value] of Object.entries(oldKeys)) await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
         expect((await converge(stack, settings, (line) => world.log.push(line))).ok).toBe(true); // with other database passwords, too
         world.outputs = await stack.outputs();
         expect(await inbox("over IPv4")).toBeDefined();
+    });
+
+    test("a lost database is not replaced by an empty one beside full mailboxes: the application would delete them", async () => {
+        for (const { container } of world.running()) world.docker("rm", "-f", container);
+        world.docker("volume", "rm", "forwardemail-e2e-mongodb");
+        const { ok, text } = await world.up(); // without the old keys, too: whichever is seen first
+        expect(ok).toBe(false);
+        expect(text).toMatch(/REFUSED/);
+        expect(world.docker("ps", "-aq").trim()).toBe("");
+        const { stack, settings } = world.session;
+        for (const [key, value] of Object.entries(oldKeys)) await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
+        const lines: string[] = [];
+        expect((await converge(stack, settings, (line) => lines.push(line))).ok).toBe(false);
+        expect(lines.join("\n")).toMatch(/REFUSED: there are mailboxes, but the mongodb data that knows their owners is gone/);
+        expect(world.docker("ps", "-aq").trim()).toBe("");
     });
 
     test("deleting the data is a step of its own and removes everything", async () => {

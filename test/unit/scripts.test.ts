@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { CLAIM } from "../../components/services/store";
+import { CLAIM, TOGETHER } from "../../components/services/store";
 import { INSTALL } from "../../components/services/files";
 
 // The host scripts run here as they run on a host, only with a folder of the test in place of the mounted one.
@@ -67,6 +67,29 @@ describe("claiming data", () => {
     test("an empty file system is empty, though ext4 puts a folder on it", () => {
         mkdirSync(path.join(place, "lost+found"));
         expect(claim("deployment a").status).toBe(0);
+    });
+});
+
+describe("mailboxes without their database", () => {
+    const check = () =>
+        spawnSync(
+            "sh",
+            ["-c", TOGETHER.replaceAll("/mailboxes", path.join(place, "mailboxes")).replaceAll("/mongodb", path.join(place, "mongodb"))],
+            { encoding: "utf8" },
+        );
+    const put = (file: string) => {
+        mkdirSync(path.dirname(path.join(place, file)), { recursive: true });
+        writeFileSync(path.join(place, file), "x");
+    };
+
+    test("are refused: the application would delete them", () => {
+        for (const folder of ["mailboxes", "mongodb"]) mkdirSync(path.join(place, folder));
+        expect(check().status).toBe(0); // a fresh stack
+        put("mailboxes/65a.sqlite");
+        for (const leftover of ["mongodb/.forwardemail", "mongodb/mongod.lock"]) put(leftover);
+        expect(check()).toMatchObject({ status: 3, stderr: expect.stringContaining("Starting would delete the mailboxes") });
+        put("mongodb/WiredTiger");
+        expect(check().status).toBe(0);
     });
 });
 

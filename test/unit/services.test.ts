@@ -1,8 +1,11 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
 import { describe, expect, test } from "vitest";
 import { CATALOGUE, SERVICE_NAMES, publicNames, servicesOf } from "../../components/services/catalogue";
-import { healthcheck, hasStartInterval, mongoPingMessage, probeCommand } from "../../components/services/health";
+import { applicationProbe, healthcheck, hasStartInterval, mongoPingMessage, probeCommand } from "../../components/services/health";
 import { pinnedAddress } from "../../components/services/network";
 import { routerConfig } from "../../components/services/router";
 import { hexKey } from "../../components/services/secrets";
@@ -50,19 +53,31 @@ describe("catalogue", () => {
 
 describe("health", () => {
     test.each(SERVICE_NAMES)("the probe of %s is valid shell", (name) => {
-        execFileSync("sh", ["-n", "-c", probeCommand(CATALOGUE[name].probe)]);
+        execFileSync("sh", ["-n", "-c", applicationProbe(CATALOGUE[name].probe)]);
+    });
+
+    test("a server that greets without its database is not healthy", () => {
+        const probe = applicationProbe({ kind: "websocket", port: 1 }).replace(/&& code=.*/s, "&& true");
+        const run = (connections: string) => {
+            const table = path.join(mkdtempSync(path.join(tmpdir(), "probe-")), "tcp");
+            writeFileSync(table, connections);
+            return spawnSync("sh", ["-c", probe.replaceAll("/proc/net/tcp6", "").replaceAll("/proc/net/tcp", table)], { encoding: "utf8" });
+        };
+        expect(run("0: 0200000A:C350 0300000A:6989 01 00000000").status).toBe(0); // established to 27017
+        expect(run("0: 0200000A:C350 0300000A:6989 06 00000000")).toMatchObject({ status: 1, stdout: "no connection to port 27017\n" }); // TIME_WAIT
+        expect(run("0: 0200000A:6989 0300000A:C350 01 00000000").status).toBe(1); // somebody else's connection to us
     });
 
     test.each(["1.41", "1.43"])("API %s has no startInterval", (api) => {
         expect(hasStartInterval(api)).toBe(false);
-        expect(healthcheck({ kind: "redis" }, api)).not.toHaveProperty("startInterval");
+        expect(healthcheck("true", api)).not.toHaveProperty("startInterval");
     });
 
     test.each(["1.44", "1.51", "2.0"])("API %s has startInterval", (api) => expect(hasStartInterval(api)).toBe(true));
 
     test("durations are as Go prints them", () => {
         for (const api of ["1.41", "1.44"]) {
-            const { interval, timeout, startPeriod } = healthcheck({ kind: "redis" }, api) as Record<string, string>;
+            const { interval, timeout, startPeriod } = healthcheck("true", api) as Record<string, string>;
             for (const duration of [interval, timeout, startPeriod]) expect(duration).toMatch(/^(\d+m)?([1-5]?\d)s$/);
         }
     });
