@@ -11,7 +11,7 @@ export default defineConfig({
                     name: "e2e",
                     include: ["test/e2e/**/*.test.ts"],
                     fileParallelism: false,
-                    testTimeout: 300_000,
+                    testTimeout: 600_000,
                     hookTimeout: 1_800_000,
                     bail: 1,
                 },
