@@ -4,8 +4,9 @@ import * as auto from "@pulumi/pulumi/automation";
 import { Progress } from "./progress";
 import { stopRehearsal } from "./rehearsal";
 import { openSession } from "./session";
+import { readProject } from "./stackFile";
 
-const HELP = `npm run down -- [--stack NAME] [--delete-data DEPLOYMENT]
+const HELP = `npm run down -- [--stack NAME] [--delete-data DEPLOYMENT] [--unlock]
 
 Removes containers, network and files of a stack. Mail, databases, generated secrets and keys stay: the next
 \`npm run up\` finds them again.
@@ -13,21 +14,32 @@ Removes containers, network and files of a stack. Mail, databases, generated sec
   --stack NAME               default dev
   --delete-data DEPLOYMENT   also destroys mail, databases, secrets and keys, for good. DEPLOYMENT is the
                              deployment's name (forwardemail-NAME), so that nobody does it by accident
+  --unlock                   removes the lock that a killed operation left behind
 `;
 
 async function main(): Promise<void> {
     const { values } = parseArgs({
-        options: { stack: { type: "string", default: "dev" }, "delete-data": { type: "string" }, help: { type: "boolean", short: "h" } },
+        options: {
+            stack: { type: "string", default: "dev" },
+            "delete-data": { type: "string" },
+            unlock: { type: "boolean" },
+            help: { type: "boolean", short: "h" },
+        },
     });
     if (values.help) return void process.stdout.write(HELP);
     const log = (line: string) => console.log(line);
-    const { stack, settings, rehearsal } = await openSession(values.stack, log);
     const doomed = values["delete-data"];
-    if (doomed !== undefined && doomed !== settings.name)
-        throw new Error(`--delete-data: got "${doomed}", wanted the name of this deployment, "${settings.name}". Nothing was removed.`);
-
+    confirmDeletion(doomed, `${readProject().name}-${values.stack}`); // before anything is started
+    const { stack, rehearsal } = await openSession(values.stack, log);
+    if (values.unlock) await stack.cancel();
     await remove(stack, doomed !== undefined, log);
     await stopRehearsal(rehearsal.name, rehearsal.directory);
+}
+
+/** Throws unless the name of the very deployment was typed, or no data is to be deleted. */
+export function confirmDeletion(typed: string | undefined, deployment: string): void {
+    if (typed !== undefined && typed !== deployment)
+        throw new Error(`--delete-data: got "${typed}", wanted the name of this deployment, "${deployment}". Nothing was removed.`);
 }
 
 /** Destroys a stack; what is protected only when it was asked for by name. */

@@ -7,6 +7,7 @@ export interface Running {
     service: ServiceName;
     /** Name on the Docker host. */
     container: string;
+    id: string;
     /** `healthy`, `unhealthy`, `starting`, or the state of a container that does not run: `exited`, `restarting` … */
     health: string;
     restarts: number;
@@ -23,6 +24,7 @@ export function inspectStack(name: string, dockerHost?: string): Running[] {
     return containers.map((c) => ({
         service: c.Config.Labels[SERVICE_LABEL] as ServiceName,
         container: c.Name.replace(/^\//, ""),
+        id: c.Id,
         health: c.State.Status === "running" ? (c.State.Health?.Status ?? "running") : c.State.Status,
         restarts: c.RestartCount,
         image: c.Config.Image,
@@ -30,6 +32,7 @@ export function inspectStack(name: string, dockerHost?: string): Running[] {
 }
 
 interface Inspected {
+    Id: string;
     Name: string;
     RestartCount: number;
     State: { Status: string; Health?: { Status: string; Log: Array<{ ExitCode: number; Output: string }> } };

@@ -26,8 +26,10 @@ async function main(): Promise<void> {
     }
     const file = path.resolve(PROJECT, values["lock-file"] ?? "images.lock.json");
     const lock = parseLock(readFileSync(file, "utf8"));
+    const known = structuredClone(lock);
     for (let at = 0; at < positionals.length; at += 2) add(lock, positionals[at], positionals[at + 1]);
     const failures = await resolveAll(lock);
+    forgetUnresolved(lock, known);
     writeFileSync(file, `${JSON.stringify(lock, null, 4)}\n`);
     for (const failure of failures) console.error(failure);
     process.exitCode = failures.length > 0 ? 1 : 0;
@@ -36,6 +38,12 @@ async function main(): Promise<void> {
 function add(lock: Lock, family: string, tag: string): void {
     if (!(family in lock)) throw new Error(`there is no image family "${family}"; wanted one of ${Object.keys(lock).join(", ")}`);
     lock[family as ImageName].releases[tag] ??= { digest: null };
+}
+
+/** A mistyped tag must not stay in the file: `latest` could choose it. */
+function forgetUnresolved(lock: Lock, known: Lock): void {
+    for (const [family, { releases }] of Object.entries(lock))
+        for (const [tag, { digest }] of Object.entries(releases)) if (!digest && !(tag in known[family as ImageName].releases)) delete releases[tag];
 }
 
 /** Fills in digests; a digest that moved is shown, what cannot be resolved stays as it was. */

@@ -101,6 +101,7 @@ function options(req: RegisterResourceRequest): Record<string, unknown> {
         ignoreChanges: list(req.getIgnorechangesList()),
         retainOnDelete: req.getRetainondelete() || undefined,
         additionalSecretOutputs: list(req.getAdditionalsecretoutputsList()),
+        provider: req.getProvider().split("::").at(-2) || undefined,
         dependsOn: list((req.getDependenciesList() as string[]).map(short).sort()),
     };
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));

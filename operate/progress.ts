@@ -69,7 +69,7 @@ export function knownFix(error: string): string | undefined {
 const FIXES = [
     {
         sign: /stack is currently locked/,
-        fix: "another operation on this stack is under way; if none is (it was killed), add --unlock",
+        fix: "another operation on this stack is under way; if none is (it was killed): npm run up -- --unlock",
     },
     {
         sign: /address already in use|port is already allocated/,

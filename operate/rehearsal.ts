@@ -1,10 +1,11 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { buildEngine } from "../test/rig/engine/build";
 import { RigHost, startHost, stopHost } from "../test/rig/host";
 import { buildImages } from "../test/rig/images/build";
+import { obstacle } from "../test/rig/obstacle";
 import { installProviders } from "../test/rig/providers/install";
 
 /** The rehearsal's own Docker host with its registry, images and engine: everything that a stack needs but the program. */
@@ -29,6 +30,8 @@ export function hostName(role: string): string {
  * a registry, stand-in images, and stand-ins for the providers that cannot be built.
  */
 export async function startRehearsal(name: string, directory: string, log: (line: string) => void): Promise<Rehearsal> {
+    const reason = obstacle();
+    if (reason) throw new Error(`The rehearsal cannot run here: ${reason}.`);
     const engine = await buildEngine(log);
     const providers = path.join(directory, "bin");
     await installProviders(providers);
@@ -71,8 +74,8 @@ function stopForwarding(directory: string): void {
     if (!existsSync(pidFile(directory))) return;
     const pid = readFileSync(pidFile(directory), "utf8");
     // The number may be another process's by now: only one that runs forward.ts is ours.
-    const command = spawnSync("ps", ["-o", "args=", "-p", pid], { encoding: "utf8" }).stdout;
-    if (command.includes("forward.ts")) process.kill(Number(pid));
+    const commandLine = `/proc/${pid}/cmdline`;
+    if (existsSync(commandLine) && readFileSync(commandLine, "utf8").includes("forward.ts")) process.kill(Number(pid));
     rmSync(pidFile(directory));
 }
 

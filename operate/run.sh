@@ -9,9 +9,9 @@ if [ "$major" -lt 20020 ]; then
     echo "Node.js 20.20 or newer is needed; found $(node --version 2>/dev/null || echo none). Fix: install it from https://nodejs.org or your distribution." >&2
     exit 1
 fi
-if ! cmp -s package-lock.json node_modules/.package-lock.installed; then
+if [ ! -x node_modules/.bin/tsx ] || ! cmp -s package-lock.json node_modules/.package-lock.installed; then
     echo "Installing node modules (once, about a minute) ..." >&2
-    npm ci --no-audit --no-fund --loglevel=error >&2
+    npm ci --include=dev --no-audit --no-fund --loglevel=error >&2
     cp package-lock.json node_modules/.package-lock.installed
 fi
 command=$1

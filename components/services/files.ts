@@ -57,7 +57,7 @@ export function writeFiles(name: string, args: FileSetArgs, opts: pulumi.CustomR
 
 export const INSTALL = `set -eu
 umask 077
-while read -r file content; do
+while read -r file content || [ -n "$file" ]; do # a last line that was cut off is an error of base64, not silence
     printf %s "$content" | base64 -d > "/place/.$file.new"
     chown "$OWNER:" "/place/.$file.new"
     chmod 0440 "/place/.$file.new"

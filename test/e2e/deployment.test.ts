@@ -18,6 +18,7 @@ const PORTS = [25, 80, 443, 465, 993, 995];
 const ROUTED = ["", "api", "caldav", "carddav"];
 
 let world: World;
+let seenSecrets: string[] = [];
 let oldKeys: Record<string, string> = {};
 let sink: Awaited<ReturnType<typeof startSink>>;
 
@@ -174,6 +175,7 @@ describe("secrets", () => {
     test("are in no state, log, label or process list", async () => {
         const secrets = await secretValues();
         expect(secrets.length).toBeGreaterThanOrEqual(Object.keys(SECRETS).length);
+        seenSecrets = secrets;
         const labels = world.running().map(({ container }) => JSON.stringify(JSON.parse(world.docker("inspect", container))[0].Config.Labels));
         const commands = world.running().map(({ container }) => JSON.stringify(JSON.parse(world.docker("inspect", container))[0].Config.Cmd));
         const places = {
@@ -214,7 +216,7 @@ function environmentSecrets(): string[] {
 
 describe("repair", () => {
     test("containers that were removed come back", async () => {
-        for (const service of ["mx", "redis", "web"]) world.docker("rm", "-f", world.container(service));
+        for (const service of ["mx", "redis", "web"]) world.docker("rm", "-f", "-v", world.container(service));
         const { ok } = await world.up();
         expect(ok).toBe(true);
         expect(
@@ -228,7 +230,7 @@ describe("repair", () => {
     });
 
     test("a volume that was lost is made anew and filled again", async () => {
-        for (const { container } of world.running()) world.docker("rm", "-f", container);
+        for (const { container } of world.running()) world.docker("rm", "-f", "-v", container);
         world.docker("volume", "rm", "forwardemail-e2e-keys", "forwardemail-e2e-router");
         expect((await world.up()).ok).toBe(true);
         expect(await inbox("over IPv4")).toBeDefined();
@@ -246,7 +248,7 @@ describe("repair", () => {
     });
 
     test("a taken port is named with its fix, and the next up repairs", async () => {
-        world.docker("rm", "-f", world.container("mx"));
+        world.docker("rm", "-f", "-v", world.container("mx"));
         const [program, ...args] = world.rehearsal.host.inside([
             process.execPath,
             "-e",
@@ -269,7 +271,7 @@ describe("repair", () => {
 
 describe("a new image", () => {
     test("replaces every application container, and no request to web, api or DAV fails", async () => {
-        const before = new Set(world.running().map((c) => c.container));
+        const before = new Set(world.running().map((c) => c.id));
         const watch = poll(world.target, ROUTED);
         const { ok } = await world.up({ "forwardemail:version": "v2.15.1" });
         const { requests, failures } = await watch.stop();
@@ -282,7 +284,7 @@ describe("a new image", () => {
                 .filter((c) => c.image.includes(":v2.15.0"))
                 .map((c) => c.service),
         ).toEqual([]);
-        expect(before.has(world.container("web"))).toBe(false);
+        expect(before.has(world.running().find((c) => c.service === "web")?.id ?? "")).toBe(false);
         expect(await inbox("over IPv4")).toBeDefined();
     });
 
@@ -317,14 +319,14 @@ describe("a new image", () => {
     });
 
     test("that the registry lost is named with its fix, and what runs goes on", async () => {
-        const before = world.running().map((c) => c.container);
+        const before = world.running().map((c) => c.id);
         const broken = await world.withLock(
             (lock) => (lock.forwardemail.releases["v2.15.0"].digest = `sha256:${"0".repeat(64)}`),
             () => world.up({ "forwardemail:version": "v2.15.0" }),
         );
         expect(broken.ok).toBe(false);
         expect(broken.text).toMatch(/fix: the registry does not have this image/);
-        expect(world.running().map((c) => c.container)).toEqual(before);
+        expect(world.running().map((c) => c.id)).toEqual(before);
         expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
     });
 });
@@ -354,7 +356,7 @@ describe("other keys", () => {
     test("over existing data are refused before any container is touched", async () => {
         const before = world
             .running()
-            .map((c) => c.container)
+            .map((c) => c.id)
             .sort();
         const { stack } = world.session;
         await stack.setConfig("forwardemail:helperEncryptionKey", { value: "0therKey0therKey0therKey0therKey", secret: true });
@@ -416,7 +418,7 @@ describe("down and up again", () => {
     });
 
     test("a lost database is not replaced by an empty one beside full mailboxes: the application would delete them", async () => {
-        for (const { container } of world.running()) world.docker("rm", "-f", container);
+        for (const { container } of world.running()) world.docker("rm", "-f", "-v", container);
         world.docker("volume", "rm", "forwardemail-e2e-mongodb");
         const { ok, text } = await world.up(); // without the old keys, too: whichever is seen first
         expect(ok).toBe(false);
@@ -428,6 +430,11 @@ describe("down and up again", () => {
         expect((await converge(stack, settings, (line) => lines.push(line))).ok).toBe(false);
         expect(lines.join("\n")).toMatch(/REFUSED: there are mailboxes, but the mongodb data that knows their owners is gone/);
         expect(world.docker("ps", "-aq").trim()).toBe("");
+    });
+
+    test("no failure report of this story told a secret", () => {
+        expect(world.log.join("\n")).toMatch(/ \| /); // there were reports with log lines
+        for (const secret of seenSecrets) expect(world.log.join("\n").includes(secret)).toBe(false);
     });
 
     test("deleting the data is a step of its own and removes everything", async () => {

@@ -35,11 +35,16 @@ export class World {
     static async start(config: Record<string, unknown>): Promise<World> {
         const rehearsal = await startRehearsal(HOST_NAME, DIRECTORY, console.log);
         const world = new World(rehearsal, { "forwardemail:host": HOST, "forwardemail:startTimeout": 45, ...config });
-        world.wipe();
-        await world.open({});
-        await world.forget();
-        await world.open({});
-        return world;
+        try {
+            world.wipe();
+            await world.open({});
+            await world.forget();
+            await world.open({});
+            return world;
+        } catch (error) {
+            await world.stop();
+            throw error;
+        }
     }
 
     /** Opens the stack with changes to its config. */

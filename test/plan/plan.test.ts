@@ -93,7 +93,10 @@ describe("what keeps data and service safe", () => {
     });
 
     test("images stay on the host, and nothing uses a default provider", () => {
+        expect(of("docker:index/remoteImage:RemoteImage")).toHaveLength(4);
         for (const image of of("docker:index/remoteImage:RemoteImage")) expect(image.inputs).toMatchObject({ keepLocally: true });
+        const onDocker = plan.filter((r) => r.type.startsWith("docker:"));
+        expect(onDocker.filter((r) => r.options.provider !== "forwardemail-dev-main").map((r) => r.name)).toEqual([]);
     });
 });
 

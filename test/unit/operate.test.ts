@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import * as path from "node:path";
 import { describe, expect, test } from "vitest";
+import { confirmDeletion } from "../../operate/down";
 import { redactor } from "../../operate/health";
 import { Progress, knownFix } from "../../operate/progress";
 import { PROJECT } from "../../operate/stackFile";
@@ -64,6 +65,14 @@ test("a log line loses the secrets of its container", () => {
     expect(hide("x abcdefabcdef y s3cretpassword z /app/ssl/privkey.pem")).toBe("x [secret] y [secret] z /app/ssl/privkey.pem");
 });
 
+test("data is deleted only for the typed name of the deployment", () => {
+    expect(() => confirmDeletion("forwardemail-prod", "forwardemail-dev")).toThrow(
+        /wanted the name of this deployment, "forwardemail-dev"\. Nothing was removed/,
+    );
+    expect(() => confirmDeletion("", "forwardemail-dev")).toThrow();
+    for (const typed of ["forwardemail-dev", undefined]) confirmDeletion(typed, "forwardemail-dev");
+});
+
 describe("the commands", () => {
     const run = (command: string, ...args: string[]) => {
         const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
@@ -76,6 +85,11 @@ describe("the commands", () => {
     });
 
     test("a bad option or a stack that is not there ends with one line and not with 0", () => {
+        expect(run("test", "--e3e").status).toBe(2);
+        expect(run("down", "--delete-data", "forwardemail-prod")).toMatchObject({
+            status: 1,
+            stderr: expect.stringContaining("Nothing was removed"),
+        });
         for (const [args, message] of [
             [["--nonsense"], /Unknown option '--nonsense'/],
             [["--stack", "nowhere", "--rehearse"], /There is no stack file Pulumi\.nowhere\.yaml\. Fix: /],

@@ -1,12 +1,20 @@
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { type Log, run } from "../images/run";
 
 /** Programs that a host needs, and their packages on Debian and Ubuntu. */
 const tools = {
     dockerd: "docker.io",
+    docker: "docker.io",
     "docker-registry": "docker-registry",
     ip: "iproute2",
     iptables: "iptables",
     nsenter: "util-linux",
+};
+
+/** Services of these packages that would start with the machine. */
+const units: Partial<Record<keyof typeof tools, string[]>> = {
+    dockerd: ["docker.service", "docker.socket"],
+    "docker-registry": ["docker-registry.service"],
 };
 
 /** Makes sure that a host can be started, installing what is missing where that is possible. */
@@ -14,13 +22,13 @@ export async function needTools(log: Log): Promise<void> {
     if (process.getuid?.() !== 0) throw new Error("The rehearsal starts a Docker engine in a network namespace of its own: run as root.");
     const missing = await missingTools();
     if (missing.length === 0) return;
-    const packages = missing.map((tool) => tools[tool]).join(" ");
+    const packages = [...new Set(missing.map((tool) => tools[tool]))].join(" ");
     log(`host: installing ${packages}`);
     try {
         await run("apt-get", ["update"]);
-        await run("apt-get", ["install", "--yes", "--no-install-recommends", ...packages.split(" ")], {
-            env: { DEBIAN_FRONTEND: "noninteractive" },
-        });
+        await withoutServices(missing, () =>
+            run("apt-get", ["install", "--yes", "--no-install-recommends", ...packages.split(" ")], { env: { DEBIAN_FRONTEND: "noninteractive" } }),
+        );
     } catch (error) {
         throw new Error(`The rehearsal needs ${missing.join(", ")}. On Debian: apt-get install ${packages}\n${(error as Error).message}`, {
             cause: error,
@@ -28,6 +36,19 @@ export async function needTools(log: Log): Promise<void> {
     }
     const still = await missingTools();
     if (still.length > 0) throw new Error(`${packages} are installed, but ${still.join(", ")} cannot be found on PATH.`);
+}
+
+/** Packages start their services when they are installed; ours are wanted as programs only (Debian policy 9.3.3.2, policy-rc.d). */
+async function withoutServices(installed: (keyof typeof tools)[], install: () => Promise<unknown>): Promise<void> {
+    const policy = "/usr/sbin/policy-rc.d";
+    const ours = !existsSync(policy);
+    if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+    try {
+        await install();
+    } finally {
+        if (ours) rmSync(policy);
+    }
+    for (const tool of installed) for (const unit of units[tool] ?? []) await run("systemctl", ["disable", unit]).catch(() => undefined);
 }
 
 async function missingTools(): Promise<(keyof typeof tools)[]> {
