@@ -88,7 +88,7 @@ function vitest(project: string): Totals {
     rmSync(report, { force: true });
     const run = spawnSync(
         path.join(PROJECT, "node_modules/.bin/vitest"),
-        ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile=${report}`],
+        ["run", "--project", project, `--reporter=${project === "e2e" ? "verbose" : "default"}`, "--reporter=json", `--outputFile=${report}`],
         {
             cwd: PROJECT,
             stdio: "inherit",
