@@ -366,7 +366,7 @@ describe("other keys", () => {
         expect(
             world
                 .running()
-                .map((c) => c.container)
+                .map((c) => c.id)
                 .sort(),
         ).toEqual(before);
         expect((await world.up()).ok).toBe(true); // world.up writes the config anew, without the key
