@@ -42,14 +42,17 @@ export async function converge(stack: auto.Stack, settings: Settings, log: (line
 async function findBroken(stack: auto.Stack, settings: Settings, log: (line: string) => void): Promise<string[]> {
     const before = await resourcesOf(stack);
     if (before.length === 0) return [];
-    const unhealthy = sick(before, inspectStack(settings.name, settings.servers[0].dockerHost));
+    const running = inspectStack(settings.name, settings.servers[0].dockerHost);
+    const unhealthy = sick(before, running);
     await stack.refresh({ onOutput: () => undefined });
     if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
     const after = new Set((await resourcesOf(stack)).map(({ urn }) => urn));
     const lost = before.filter(({ urn, type }) => type === "docker:index/volume:Volume" && !after.has(urn));
-    if (lost.length === 0) return unhealthy;
-    // The new volume is empty: what claims it and what writes files into it must run again.
-    log(`Volumes that are gone, to be made anew: ${lost.map(({ urn }) => urn.split("::").at(-1)).join(", ")}`);
+    if (lost.length > 0) log(`Volumes that are gone, to be made anew: ${lost.map(({ urn }) => urn.split("::").at(-1)).join(", ")}`);
+    const complete = servicesOf(settings.profile).every((service) => running.some((c) => c.service === service));
+    if (complete && lost.length === 0) return unhealthy;
+    // Containers are about to start on data that nobody has looked at since: claims and checks run again, and files are written
+    // again, because a script with the same inputs would else count as done.
     return [...unhealthy, ...before.filter(({ urn }) => after.has(urn) && /-(claim|files)$/.test(urn)).map(({ urn }) => urn)];
 }
 
