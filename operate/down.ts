@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
-import { Progress } from "./progress";
+import { Progress, describe } from "./progress";
 import { stopRehearsal } from "./rehearsal";
 import { openSession } from "./session";
 import { readProject } from "./stackFile";
@@ -46,11 +46,11 @@ export function confirmDeletion(typed: string | undefined, deployment: string): 
 export async function remove(stack: auto.Stack, withData: boolean, log: (line: string) => void): Promise<void> {
     const kept = await protectedResources(stack);
     if (withData) {
-        log(`Destroying for good: ${kept.map(({ urn }) => label(urn)).join(", ")}`);
+        log(`Destroying for good: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);
         unprotect(stack, kept);
     }
     await stack.destroy({ excludeProtected: !withData, onEvent: new Progress(log).onEvent, color: "never", suppressProgress: true });
-    if (!withData && kept.length > 0) log(`Kept: ${kept.map(({ urn }) => label(urn)).join(", ")}`);
+    if (!withData && kept.length > 0) log(`Kept: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);
 }
 
 interface StateResource {
@@ -73,13 +73,8 @@ function unprotect(stack: auto.Stack, resources: StateResource[]): void {
             env,
             encoding: "utf8",
         });
-        if (status !== 0) throw new Error(`${label(urn)} could not be unprotected: ${stderr}`);
+        if (status !== 0) throw new Error(`${describe(urn)} could not be unprotected: ${stderr}`);
     }
-}
-
-function label(urn: string): string {
-    const [type, name] = urn.split("::").slice(2);
-    return `${type.split(":").at(-1)} ${name}`;
 }
 
 if (require.main === module)

@@ -45,7 +45,7 @@ function shown({ op, urn }: { op: string; urn: string }): boolean {
 }
 
 /** `Container forwardemail-dev-web` */
-function describe(urn: string): string {
+export function describe(urn: string): string {
     const [type, name] = urn.split("::").slice(2);
     return `${type.split(":").at(-1)} ${name}`;
 }
