@@ -2,7 +2,9 @@ import * as auto from "@pulumi/pulumi/automation";
 import { Settings } from "../components/settings/settings";
 import { servicesOf } from "../components/services/catalogue";
 import { Running, dockerAnswers, explain, inspectStack } from "./health";
+import { liveUp } from "./live";
 import { Progress, knownFix } from "./progress";
+import type { Session } from "./session";
 
 export interface Converged {
     /** Whether the update succeeded and every service is healthy. */
@@ -12,12 +14,20 @@ export interface Converged {
     outputs: auto.OutputMap;
 }
 
+/** How an update is shown: plain lines, or Pulumi's own display, which may ask before it changes anything. */
+export type Display = { live: false } | { live: true; yes: boolean };
+
 /**
  * Brings a stack to what its config says, and says what is wrong where that fails.
  * `pulumi up` alone does not see that a container is gone or sick: Docker is asked first (refresh), what is missing is made
  * again, what is unhealthy is replaced, and at the end *every* service must be healthy, whether it changed or not.
  */
-export async function converge(stack: auto.Stack, settings: Settings, log: (line: string) => void): Promise<Converged> {
+export async function converge(
+    session: Pick<Session, "stack" | "settings">,
+    log: (line: string) => void,
+    display: Display = { live: false },
+): Promise<Converged> {
+    const { settings } = session;
     const { dockerHost } = settings.servers[0];
     const progress = new Progress(log);
     const nothing = { ok: false, changes: {}, outputs: {} };
@@ -27,10 +37,10 @@ export async function converge(stack: auto.Stack, settings: Settings, log: (line
         return nothing;
     }
     try {
-        const replace = await findBroken(stack, settings, log);
-        const result = await stack.up({ onEvent: progress.onEvent, replace, color: "never", suppressProgress: true });
+        const replace = await findBroken(session, log);
+        const result = display.live ? await upLive(session, replace, display.yes, progress) : await upPlain(session, replace, progress);
         const healthy = await allHealthy(settings, log);
-        return { ok: healthy, changes: result.summary.resourceChanges ?? {}, outputs: result.outputs };
+        return { ...result, ok: healthy };
     } catch (error) {
         explainFailure(error as Error, progress, log);
         await allHealthy(settings, log);
@@ -38,8 +48,26 @@ export async function converge(stack: auto.Stack, settings: Settings, log: (line
     }
 }
 
+type Update = Omit<Converged, "ok">;
+
+async function upPlain({ stack }: Pick<Session, "stack">, replace: string[], progress: Progress): Promise<Update> {
+    const result = await stack.up({ onEvent: progress.onEvent, replace, color: "never", suppressProgress: true });
+    return { changes: result.summary.resourceChanges ?? {}, outputs: result.outputs };
+}
+
+/** The display has told the errors already; they are kept for their fixes. */
+async function upLive(session: Pick<Session, "stack">, replace: string[], yes: boolean, { errors }: Progress): Promise<Update> {
+    const { ok, events } = await liveUp(session, replace, yes);
+    const silent = new Progress(() => undefined);
+    for (const event of events) silent.onEvent(event);
+    errors.push(...silent.errors);
+    if (!ok) throw new Error("The update did not finish.");
+    const summary = events.map((event) => event.summaryEvent).filter((event) => event !== undefined);
+    return { changes: (summary.at(-1)?.resourceChanges ?? {}) as Record<string, number>, outputs: await session.stack.outputs() };
+}
+
 /** Asks Docker what became of the stack (refresh); answers the resources that must be made anew though their inputs are the same. */
-async function findBroken(stack: auto.Stack, settings: Settings, log: (line: string) => void): Promise<string[]> {
+async function findBroken({ stack, settings }: Pick<Session, "stack" | "settings">, log: (line: string) => void): Promise<string[]> {
     const before = await resourcesOf(stack);
     if (before.length === 0) return [];
     const running = inspectStack(settings.name, settings.servers[0].dockerHost);

@@ -3,10 +3,10 @@ import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
 import { Progress, describe } from "./progress";
 import { stopRehearsal } from "./rehearsal";
-import { openSession } from "./session";
+import { Session, openExisting } from "./session";
 import { readProject } from "./stackFile";
 
-const HELP = `npm run down -- [--stack NAME] [--delete-data DEPLOYMENT] [--unlock]
+const HELP = `npm run down -- [--stack NAME] [--delete-data DEPLOYMENT] [--rehearse] [--unlock]
 
 Removes containers, network and files of a stack. Mail, databases, generated secrets and keys stay: the next
 \`npm run up\` finds them again.
@@ -14,6 +14,7 @@ Removes containers, network and files of a stack. Mail, databases, generated sec
   --stack NAME               default dev
   --delete-data DEPLOYMENT   also destroys mail, databases, secrets and keys, for good. DEPLOYMENT is the
                              deployment's name (forwardemail-NAME), so that nobody does it by accident
+  --rehearse                 the stack's rehearsal, not the stack itself
   --unlock                   removes the lock that a killed operation left behind
 `;
 
@@ -22,6 +23,7 @@ async function main(): Promise<void> {
         options: {
             stack: { type: "string", default: "dev" },
             "delete-data": { type: "string" },
+            rehearse: { type: "boolean" },
             unlock: { type: "boolean" },
             help: { type: "boolean", short: "h" },
         },
@@ -30,10 +32,10 @@ async function main(): Promise<void> {
     const log = (line: string) => console.log(line);
     const doomed = values["delete-data"];
     confirmDeletion(doomed, `${readProject().name}-${values.stack}`); // before anything is started
-    const { stack, rehearsal } = await openSession(values.stack, log);
-    if (values.unlock) await stack.cancel();
-    await remove(stack, doomed !== undefined, log);
-    await stopRehearsal(rehearsal.name, rehearsal.directory);
+    const session = await openExisting(values.stack, { rehearse: values.rehearse }, log);
+    if (values.unlock) await session.stack.cancel();
+    await remove(session, doomed !== undefined, log);
+    if (session.rehearsal) await stopRehearsal(session.rehearsal.name, session.rehearsal.directory);
 }
 
 /** Throws unless the name of the very deployment was typed, or no data is to be deleted. */
@@ -43,7 +45,7 @@ export function confirmDeletion(typed: string | undefined, deployment: string): 
 }
 
 /** Destroys a stack; what is protected only when it was asked for by name. */
-export async function remove(stack: auto.Stack, withData: boolean, log: (line: string) => void): Promise<void> {
+export async function remove({ stack }: Pick<Session, "stack">, withData: boolean, log: (line: string) => void): Promise<void> {
     const kept = await protectedResources(stack);
     if (withData) {
         log(`Destroying for good: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);
@@ -65,10 +67,10 @@ async function protectedResources(stack: auto.Stack): Promise<StateResource[]> {
 
 /** By the CLI: importing a changed state would write all secrets into a temporary file. */
 function unprotect(stack: auto.Stack, resources: StateResource[]): void {
-    const { workDir, pulumiHome, envVars } = stack.workspace;
+    const { workDir, pulumiHome, envVars, pulumiCommand } = stack.workspace;
     for (const { urn } of resources) {
-        const env = { ...process.env, ...envVars, PULUMI_HOME: pulumiHome };
-        const { status, stderr } = spawnSync("pulumi", ["state", "unprotect", urn, "--yes", "--stack", stack.name], {
+        const env = { ...process.env, ...envVars, ...(pulumiHome ? { PULUMI_HOME: pulumiHome } : {}) };
+        const { status, stderr } = spawnSync(pulumiCommand.command, ["state", "unprotect", urn, "--yes", "--stack", stack.name], {
             cwd: workDir,
             env,
             encoding: "utf8",

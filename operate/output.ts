@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { openSession } from "./session";
+import { openExisting } from "./session";
 
 const HELP = `npm run -s output -- NAME [--stack STACK]
 
@@ -9,14 +9,14 @@ Prints an output of the stack: url, endpoints, version, firstRun (user and passw
 async function main(): Promise<void> {
     const { values, positionals } = parseArgs({
         allowPositionals: true,
-        options: { stack: { type: "string", default: "dev" }, help: { type: "boolean", short: "h" } },
+        options: { stack: { type: "string", default: "dev" }, rehearse: { type: "boolean" }, help: { type: "boolean", short: "h" } },
     });
     if (values.help || positionals.length !== 1) {
         process.stdout.write(HELP);
         process.exitCode = values.help ? 0 : 2;
         return;
     }
-    const { stack } = await openSession(values.stack, () => undefined);
+    const { stack } = await openExisting(values.stack, { rehearse: values.rehearse }, () => undefined);
     const outputs = await stack.outputs();
     const output = outputs[positionals[0]];
     if (!output)

@@ -24,7 +24,7 @@ export class Progress {
     private diagnostic(severity: string, message: string, urn?: string): void {
         const text = clean(message);
         // "using pulumi-resource-… from $PATH" is how the rehearsal works, not a warning to anyone.
-        if (text === "" || text.startsWith("using pulumi-resource-") || text === "update failed") return;
+        if (text === "" || /^using pulumi-(resource|language)-/.test(text) || text === "update failed") return;
         if (severity === "error") this.errors.push(text);
         if (severity === "error" || severity === "warning")
             this.log(`  ${severity}: ${urn && !urn.includes("pulumi:pulumi:Stack") ? `${describe(urn)}: ` : ""}${text}`);

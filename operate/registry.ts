@@ -11,9 +11,8 @@ const MANIFESTS = [
  * @throws Error that names the image and what the registry said.
  */
 export async function resolveDigest(repository: string, tag: string): Promise<string> {
-    const [registry, ...rest] = repository.split("/");
-    const path = rest.join("/");
-    const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
+    const host = hostOf(repository);
+    const path = repository.split("/").slice(1).join("/");
     const scheme = /^(127\.|localhost)/.test(host) ? "http" : "https"; // as Docker does: a registry on loopback has no certificate
     const url = `${scheme}://${host}/v2/${path}/manifests/${tag}`;
     const ask = (headers: Record<string, string>) =>
@@ -37,4 +36,10 @@ async function anonymousToken(challenge: string): Promise<string> {
     const answer = await fetch(`${fields.realm}?${query}`, { signal: AbortSignal.timeout(20_000) });
     const body = (await answer.json()) as { token?: string; access_token?: string };
     return body.token ?? body.access_token ?? "";
+}
+
+/** The host that serves an image: the part before the first slash, but for Docker Hub's other name. */
+export function hostOf(reference: string): string {
+    const [registry] = reference.split("/");
+    return registry === "docker.io" ? "registry-1.docker.io" : registry;
 }

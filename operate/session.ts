@@ -3,31 +3,102 @@ import * as auto from "@pulumi/pulumi/automation";
 import { deploy } from "../components/deploy";
 import { loadSettings } from "../components/settings/load";
 import { Settings } from "../components/settings/settings";
+import { needDocker, unreachable } from "./machine";
+import { pinImages } from "./pin";
+import { findPulumi } from "./pulumi";
 import { Rehearsal, hostName, startRehearsal } from "./rehearsal";
 import { PROJECT, readProject, readStackFile, settingsFrom } from "./stackFile";
-import { WORK, prepareWorkspace } from "./workspace";
+import { LOCAL, WORK, hasStack, prepareWorkspace } from "./workspace";
+
+type Log = (line: string) => void;
+type Config = Record<string, unknown>;
 
 /** A stack that is ready for operations. */
 export interface Session {
     stack: auto.Stack;
     settings: Settings;
-    rehearsal: Rehearsal;
+    /** What stands in for the world, on a rehearsal. */
+    rehearsal?: Rehearsal;
 }
 
-/** Starts the rehearsal and opens a stack of this project on it. */
-export async function openSession(name: string, log: (line: string) => void): Promise<Session> {
+/** The stack that lives in `.work/` with a state and a passphrase of its own. Every other one lives where `pulumi` is logged in. */
+const DEV = "dev";
+
+/**
+ * Opens a stack of this project. Problems of its config are told first, before anything is installed or started. The dev
+ * stack runs as a rehearsal where Pulumi's host or the image registries cannot be reached; another stack only when told to.
+ */
+export async function openSession(name: string, options: { rehearse?: boolean }, log: Log): Promise<Session> {
     const config = readStackFile(name).config ?? {};
-    settingsFrom(name, config, { allowUnpinned: true }); // its problems are told before anything is built or started
+    const settings = settingsFrom(name, config, { allowUnpinned: true });
+    if (options.rehearse) return openRehearsal(name, config, log);
+    const missing = await unreachable(settings);
+    if (missing.length > 0 && name === DEV) {
+        log(`${missing.join(", ")} cannot be reached from here: running the rehearsal, the same program on stand-in images.`);
+        return openRehearsal(name, config, log);
+    }
+    if (missing.length > 0)
+        throw new Error(`${missing.join(", ")} cannot be reached from here. Fix: mend the network; or rehearse this stack's config with --rehearse.`);
+    needDocker(settings.servers[0].dockerHost, log);
+    return name === DEV ? openDev(config, log) : openOwn(name, config, log);
+}
+
+/** Opens a stack that an earlier `up` made, without starting one: the real one where there is one, else its rehearsal. */
+export async function openExisting(name: string, options: { rehearse?: boolean }, log: Log): Promise<Session> {
+    const config = readStackFile(name).config ?? {};
+    const rehearse = options.rehearse || (name === DEV && !hasStack(DEV, LOCAL));
+    if (rehearse && !hasStack(name, WORK)) throw new Error(`Stack ${name} is not deployed on this machine: there is nothing to show or to remove.`);
+    if (rehearse) return openRehearsal(name, config, log);
+    return name === DEV ? openDev(config, log) : openOwn(name, config, log);
+}
+
+async function openDev(config: Config, log: Log): Promise<Session> {
+    const all = { ...config, ...(await pinImages(config, path.join(LOCAL, "images.lock.json"), log)) };
+    return openProgram(DEV, all, LOCAL, {}, log);
+}
+
+/** A stack that the operator made with `pulumi stack init`: its backend, its encryption, its file. */
+async function openOwn(name: string, config: Config, log: Log): Promise<Session> {
+    const settings = settingsFrom(name, config);
+    const pulumiCommand = await findPulumi(log);
+    const workspace = await auto.LocalWorkspace.create({ workDir: PROJECT, pulumiCommand });
+    try {
+        return { stack: await auto.Stack.select(name, workspace), settings };
+    } catch (error) {
+        const said = (error as Error).message;
+        const fix = /no stack named|not found/.test(said)
+            ? `${pulumiCommand.command} stack init ${name}`
+            : `log in to the backend that holds it, such as ${pulumiCommand.command} login --local`;
+        throw new Error(`Stack ${name} cannot be opened: ${/^error: .*$/m.exec(said)?.[0] ?? said}. Fix: ${fix}`, { cause: error });
+    }
+}
+
+async function openRehearsal(name: string, config: Config, log: Log): Promise<Session> {
     const rehearsal = await startRehearsal(hostName(name), path.join(WORK, `rehearsal-${name}`), log);
     const network = { ...(config["forwardemail:network"] as object), bindAddress: "0.0.0.0" }; // of a namespace of its own
-    return openStack(name, { ...config, "forwardemail:network": network }, rehearsal);
+    const all = { ...config, "forwardemail:network": network, ...rehearsal.overlay };
+    return { ...(await openProgram(name, all, WORK, rehearsal.env, log)), rehearsal };
 }
 
 /**
- * Opens a stack with this config on a rehearsal's Docker host. The program runs in this process: no language host is
- * needed, which the rehearsal does not have, and the program is the same `deploy()`.
+ * Opens a stack whose state, passphrase and config are in `folder`. Pulumi runs there, because it writes the salt of a passphrase
+ * into the stack file beside Pulumi.yaml, with `--config-file` too; the program it finds is index.ts of the package around it.
  */
-export async function openStack(name: string, config: Record<string, unknown>, rehearsal: Rehearsal): Promise<Session> {
+async function openProgram(name: string, config: Config, folder: string, environment: Record<string, string>, log: Log): Promise<Session> {
+    const settings = settingsFrom(name, config);
+    const pulumiCommand = await findPulumi(log);
+    const { directory, env } = prepareWorkspace(name, config, folder);
+    const workspace = await auto.LocalWorkspace.create({
+        workDir: directory,
+        envVars: { ...env, ...environment, PULUMI_NODEJS_TSCONFIG_PATH: path.join(PROJECT, "tsconfig.json") },
+        pulumiHome: env.PULUMI_HOME,
+        pulumiCommand,
+    });
+    return { stack: await auto.Stack.createOrSelect(name, workspace), settings };
+}
+
+/** Opens a stack with this config on a rehearsal's Docker host, with the program in this process: for tests, which change the config often. */
+export async function openStack(name: string, config: Config, rehearsal: Rehearsal): Promise<Session & { rehearsal: Rehearsal }> {
     const all = { ...config, ...rehearsal.overlay };
     const settings = settingsFrom(name, all);
     const { directory, env } = prepareWorkspace(name, all);

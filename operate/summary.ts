@@ -1,25 +1,33 @@
 import type { OutputMap } from "@pulumi/pulumi/automation";
+import type { Session } from "./session";
 
-/** What a person needs after an `up`, as lines. */
-export function summary(stack: string, changes: Record<string, number>, outputs: OutputMap, ok: boolean): string[] {
+/** What a person needs after an `up`, as lines: addresses, first steps, mail client settings, how to stop. */
+export function summary({ rehearsal, settings }: Session, stack: string, changes: Record<string, number>, outputs: OutputMap, ok: boolean): string[] {
     if (!ok)
         return ["The stack is not healthy yet. Data is safe; mend the cause above and run `npm run up` again: it repairs what is missing or sick."];
     const changed = Object.entries(changes).filter(([what]) => what !== "same");
-    const endpoints = Object.entries((outputs.endpoints?.value ?? {}) as Record<string, string>);
+    const option = `${stack === "dev" ? "" : ` --stack ${stack}`}${rehearsal && stack !== "dev" ? " --rehearse" : ""}`;
+    const [domain] = settings.domains;
     return [
         changed.length === 0
             ? "Nothing to change; every service is healthy."
             : `Done (${changed.map(([what, count]) => `${what} ${count}`).join(", ")}); every service is healthy.`,
-        "This is the rehearsal: the program and the engine are real, the images are stand-ins.",
+        ...(rehearsal ? ["This is the rehearsal: the program and the engine are real, the images are stand-ins."] : []),
         "",
-        `  web      ${outputs.url?.value}`,
-        ...endpoints.map(([service, address]) => `  ${service.padEnd(8)} ${address}`),
+        "Addresses",
+        ...addresses(outputs),
         "",
-        `First run: open the web address, log in as "admin" with the password that this prints:`,
-        `  npm run -s output -- firstRun --stack ${stack}`,
-        ...(outputs.authority
-            ? [`The certificate is from a private authority; to trust it: npm run -s output -- authority --stack ${stack} > authority.pem`]
-            : []),
-        `Stop: npm run down -- --stack ${stack} (mail and keys stay)`,
+        "First steps",
+        `  1. Open the web address. User admin, password from: npm run -s output -- firstRun${option}`,
+        `  2. Make the administrator's account, add the domain ${domain}, and an alias such as you@${domain}; generate the alias's password.`,
+        `  3. Mail client: user name you@${domain} with that password; SSL/TLS (not STARTTLS) on every port above but mx.`,
+        ...(outputs.authority ? [`     Trust the private certificate authority: npm run -s output -- authority${option} > authority.pem`] : []),
+        "",
+        `Stop: npm run down${option ? ` --${option}` : ""} (mail and keys stay)`,
     ];
+}
+
+function addresses(outputs: OutputMap): string[] {
+    const endpoints = Object.entries((outputs.endpoints?.value ?? {}) as Record<string, string>);
+    return [`  web   ${outputs.url?.value}`, ...endpoints.map(([service, address]) => `  ${service.padEnd(5)} ${address}`)];
 }

@@ -1,16 +1,20 @@
 import { parseArgs } from "node:util";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
-import { converge } from "./converge";
+import { Display, converge } from "./converge";
 import { forwardToLoopback } from "./rehearsal";
-import { openSession } from "./session";
+import { Session, openSession } from "./session";
 import { summary } from "./summary";
 
-const HELP = `npm run up -- [--stack NAME] [--rehearse] [--unlock]
+const HELP = `npm run up -- [--stack NAME] [--yes] [--rehearse] [--unlock]
 
-Converges a stack: starts what is missing, replaces what is sick, changes nothing where nothing is to change.
+Converges a stack: starts what is missing, replaces what is sick, changes nothing where nothing is to change. What it needs
+(node modules, the Pulumi CLI, on Debian and Ubuntu as root also Docker) is installed the first time.
 
-  --stack NAME   reads Pulumi.NAME.yaml; default dev
-  --rehearse     runs a stack other than dev on the rehearsal's stand-in images, too
+  --stack NAME   reads Pulumi.NAME.yaml; default dev. The dev stack keeps its state and passphrase in .work/, another stack
+                 lives where pulumi is logged in
+  --yes          does not ask; needed for other stacks than dev where there is no terminal
+  --rehearse     runs on stand-in images, engine and Docker host of its own: no account and no image registry is needed.
+                 The dev stack does so by itself where Pulumi's host or the registries cannot be reached
   --unlock       removes the lock that a killed operation left behind
 `;
 
@@ -18,6 +22,7 @@ async function main(): Promise<void> {
     const { values } = parseArgs({
         options: {
             stack: { type: "string", default: "dev" },
+            yes: { type: "boolean" },
             rehearse: { type: "boolean" },
             unlock: { type: "boolean" },
             help: { type: "boolean", short: "h" },
@@ -25,21 +30,26 @@ async function main(): Promise<void> {
     });
     if (values.help) return void process.stdout.write(HELP);
     const log = (line: string) => console.log(line);
-    if (values.stack !== "dev" && !values.rehearse)
-        throw new Error(
-            `For now npm run up only rehearses, with stand-in images. Fix: for a real deployment, pulumi up --stack ${values.stack}; to rehearse its config, add --rehearse.`,
-        );
-    const { stack, settings, rehearsal } = await openSession(values.stack, log);
-    if (values.unlock) await stack.cancel();
-    const { ok, changes, outputs } = await converge(stack, settings, log);
+    const careless = values.stack === "dev" || values.rehearse === true || values.yes === true; // nothing that is asked about
+    if (!careless && !process.stdout.isTTY) throw new Error(`Stack ${values.stack} is changed without a question here: no terminal. Fix: add --yes.`);
+    const session = await openSession(values.stack, { rehearse: values.rehearse }, log);
+    if (values.unlock) await session.stack.cancel();
+    const display: Display = process.stdout.isTTY ? { live: true, yes: careless } : { live: false };
+    const { ok, changes, outputs } = await converge(session, log, display);
+    publish(session);
+    log("");
+    for (const line of summary(session, values.stack, changes, outputs, ok)) log(line);
+    process.exitCode = ok ? 0 : 1;
+}
+
+/** A rehearsal's ports are in a namespace: they are made reachable on this machine's loopback. */
+function publish({ rehearsal, settings }: Session): void {
+    if (!rehearsal) return;
     const ports = servicesOf(settings.profile).flatMap((service) => CATALOGUE[service].publish);
     forwardToLoopback(
         rehearsal,
         ports.map((port) => port + settings.network.portOffset),
     );
-    log("");
-    for (const line of summary(values.stack, changes, outputs, ok)) log(line);
-    process.exitCode = ok ? 0 : 1;
 }
 
 main().catch((error: Error) => {

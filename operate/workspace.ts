@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { parse, stringify } from "yaml";
-import { PROJECT } from "./stackFile";
+import { PROJECT, readProject } from "./stackFile";
 
 /**
  * A stack's work folder, outside git: Pulumi writes the salt of the passphrase into the stack file, and the committed
@@ -14,15 +14,18 @@ export interface Workspace {
     env: Record<string, string>;
 }
 
+/** Everything that commands keep between runs; rehearsals have their stacks here. */
 export const WORK = path.join(PROJECT, ".work");
+/** The dev stack on real images: never in one state with its rehearsal, whose Docker host is another. */
+export const LOCAL = path.join(WORK, "local");
 
 /**
  * Makes or refreshes the work folder of a stack with this config. A stack file that has a passphrase or a key of its own keeps
  * it: its encrypted values could not be read with another, so the caller gives it as Pulumi wants it (PULUMI_CONFIG_PASSPHRASE_FILE …).
  */
-export function prepareWorkspace(stack: string, config: Record<string, unknown>): Workspace {
-    const directory = path.join(WORK, stack);
-    const state = path.join(WORK, "state");
+export function prepareWorkspace(stack: string, config: Record<string, unknown>, folder = WORK): Workspace {
+    const directory = path.join(folder, stack);
+    const state = path.join(folder, "state");
     for (const folder of [directory, state]) mkdirSync(folder, { recursive: true, mode: 0o700 });
     writeFileSync(path.join(directory, "Pulumi.yaml"), readFileSync(path.join(PROJECT, "Pulumi.yaml")));
     const file = path.join(directory, `Pulumi.${stack}.yaml`);
@@ -33,7 +36,7 @@ export function prepareWorkspace(stack: string, config: Record<string, unknown>)
         env: {
             PULUMI_BACKEND_URL: `file://${state}`,
             PULUMI_HOME: path.join(WORK, "home"),
-            ...(own ? {} : { PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile() }),
+            ...(own ? {} : { PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile(folder) }),
             PULUMI_SKIP_UPDATE_CHECK: "true",
         },
     };
@@ -46,8 +49,13 @@ function encryptionOf(file: string): Record<string, unknown> | undefined {
     return found.length > 0 ? Object.fromEntries(found) : undefined;
 }
 
-function passphraseFile(): string {
-    const file = path.join(WORK, "passphrase");
+/** Whether a stack of this folder was ever made. */
+export function hasStack(stack: string, folder: string): boolean {
+    return existsSync(path.join(folder, "state", ".pulumi", "stacks", readProject().name, `${stack}.json`));
+}
+
+function passphraseFile(folder: string): string {
+    const file = path.join(folder, "passphrase");
     if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString("base64url"), { mode: 0o600 });
     return file;
 }

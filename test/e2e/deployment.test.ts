@@ -336,7 +336,7 @@ test("a Docker that does not answer is named with its fix, and nothing is create
     const rehearsal = { ...world.rehearsal, overlay: { ...world.rehearsal.overlay, "forwardemail:servers": nowhere } };
     const { stack, settings } = await openStack("nowhere", { "forwardemail:host": HOST }, rehearsal);
     const lines: string[] = [];
-    expect((await converge(stack, settings, (line) => lines.push(line))).ok).toBe(false);
+    expect((await converge({ stack, settings }, (line) => lines.push(line))).ok).toBe(false);
     expect(lines.join("\n")).toMatch(/fix: start Docker/);
     await stack.workspace.removeStack("nowhere", { force: true });
 });
@@ -376,7 +376,7 @@ describe("other keys", () => {
 
 describe("down and up again", () => {
     test("down leaves data and keys and nothing else", async () => {
-        await remove(world.session.stack, false, (line) => world.log.push(line));
+        await remove(world.session, false, (line) => world.log.push(line));
         expect(world.docker("ps", "-aq").trim()).toBe("");
         expect(world.docker("volume", "ls", "-q").trim().split("\n").sort()).toEqual([
             "forwardemail-e2e-mailboxes",
@@ -397,7 +397,7 @@ describe("down and up again", () => {
     });
 
     test("a lost state is noticed, new keys never meet old data, and the old keys open it again", async () => {
-        await remove(world.session.stack, false, () => undefined);
+        await remove(world.session, false, () => undefined);
         const { deployment } = await world.session.stack.exportStack();
         const generated = (deployment.resources as Array<{ urn: string; outputs?: { result?: { plaintext: string } } }>).filter(
             (r) => r.outputs?.result,
@@ -412,7 +412,7 @@ describe("down and up again", () => {
 
         const { stack, settings } = world.session;
         for (const [key, value] of Object.entries(oldKeys)) await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
-        expect((await converge(stack, settings, (line) => world.log.push(line))).ok).toBe(true); // with other database passwords, too
+        expect((await converge({ stack, settings }, (line) => world.log.push(line))).ok).toBe(true); // with other database passwords, too
         world.outputs = await stack.outputs();
         expect(await inbox("over IPv4")).toBeDefined();
     });
@@ -427,7 +427,7 @@ describe("down and up again", () => {
         const { stack, settings } = world.session;
         for (const [key, value] of Object.entries(oldKeys)) await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
         const lines: string[] = [];
-        expect((await converge(stack, settings, (line) => lines.push(line))).ok).toBe(false);
+        expect((await converge({ stack, settings }, (line) => lines.push(line))).ok).toBe(false);
         expect(lines.join("\n")).toMatch(/REFUSED: there are mailboxes, but the mongodb data that knows their owners is gone/);
         expect(world.docker("ps", "-aq").trim()).toBe("");
     });
@@ -438,7 +438,7 @@ describe("down and up again", () => {
     });
 
     test("deleting the data is a step of its own and removes everything", async () => {
-        await remove(world.session.stack, true, (line) => world.log.push(line));
+        await remove(world.session, true, (line) => world.log.push(line));
         expect(world.docker("ps", "-aq").trim()).toBe("");
         expect(world.docker("volume", "ls", "-q").trim()).toBe("");
         const { deployment } = await world.session.stack.exportStack();

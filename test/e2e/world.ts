@@ -18,7 +18,7 @@ const DIRECTORY = path.join(WORK, "rehearsal-e2e");
 
 /** One deployment on a Docker host of its own, as the tests see it. */
 export class World {
-    session!: Session;
+    session!: Session & { rehearsal: Rehearsal };
     outputs: OutputMap = {};
     /** Everything that was ever printed, to look for secrets in. */
     readonly log: string[] = [];
@@ -57,7 +57,7 @@ export class World {
     async up(changes: Record<string, unknown> = {}): Promise<Converged & { text: string }> {
         await this.open(changes);
         const from = this.log.length;
-        const converged = await converge(this.session.stack, this.session.settings, (line) => this.log.push(line));
+        const converged = await converge(this.session, (line) => this.log.push(line));
         if (converged.ok) this.outputs = converged.outputs;
         return { ...converged, text: this.log.slice(from).join("\n") };
     }

@@ -92,7 +92,7 @@ describe("the commands", () => {
         });
         for (const [args, message] of [
             [["--nonsense"], /Unknown option '--nonsense'/],
-            [["--stack", "nowhere", "--rehearse"], /There is no stack file Pulumi\.nowhere\.yaml\. Fix: /],
+            [["--stack", "nowhere"], /There is no stack file Pulumi\.nowhere\.yaml\. Fix: /],
         ] as const) {
             const { status, stderr } = run("up", ...args);
             expect(status).toBe(1);
