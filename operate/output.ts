@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { openExisting } from "./session";
 
-const HELP = `npm run -s output -- NAME [--stack STACK]
+const HELP = `npm run -s output -- NAME [--stack STACK] [--rehearse]
 
 Prints an output of the stack: url, endpoints, version, firstRun (user and password of the first-run page), authority.
 `;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { buildEngine } from "../test/rig/engine/build";
+import { isFree } from "../test/rig/forward";
 import { RigHost, startHost, stopHost } from "../test/rig/host";
 import { buildImages } from "../test/rig/images/build";
 import { obstacle } from "../test/rig/obstacle";
@@ -61,13 +62,25 @@ export async function stopRehearsal(name: string, directory: string): Promise<vo
 }
 
 /** Makes ports of the rehearsal's namespace reachable on this machine's loopback, by a process that outlives this one. */
-export function forwardToLoopback({ host, directory }: Rehearsal, ports: number[]): void {
+export async function forwardToLoopback({ host, directory }: Rehearsal, ports: number[], log: (line: string) => void): Promise<void> {
     stopForwarding(directory);
+    for (const port of ports)
+        if (!(await eventuallyFree(port)))
+            log(`  warning: 127.0.0.1:${port} is taken by another program. Fix: set network.portOffset; until then use ${host.address4}:${port}`);
     const pairs = ports.flatMap((port) => [`127.0.0.1:${port}`, `${host.address4}:${port}`]);
     const script = path.join(__dirname, "../test/rig/forward.ts");
     const child = spawn(process.execPath, ["--import", require.resolve("tsx"), script, ...pairs], { detached: true, stdio: "ignore" });
     child.unref();
     writeFileSync(pidFile(directory), String(child.pid));
+}
+
+/** The forwarder that was just stopped may hold its ports for a moment. */
+async function eventuallyFree(port: number): Promise<boolean> {
+    for (let tries = 0; tries < 20; tries++) {
+        if (await isFree({ host: "127.0.0.1", port })) return true;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return false;
 }
 
 function stopForwarding(directory: string): void {

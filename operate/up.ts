@@ -36,20 +36,18 @@ async function main(): Promise<void> {
     if (values.unlock) await session.stack.cancel();
     const display: Display = process.stdout.isTTY ? { live: true, yes: careless } : { live: false };
     const { ok, changes, outputs } = await converge(session, log, display);
-    publish(session);
+    await publish(session, log);
     log("");
     for (const line of summary(session, values.stack, changes, outputs, ok)) log(line);
     process.exitCode = ok ? 0 : 1;
 }
 
 /** A rehearsal's ports are in a namespace: they are made reachable on this machine's loopback. */
-function publish({ rehearsal, settings }: Session): void {
+async function publish({ rehearsal, settings }: Session, log: (line: string) => void): Promise<void> {
     if (!rehearsal) return;
     const ports = servicesOf(settings.profile).flatMap((service) => CATALOGUE[service].publish);
-    forwardToLoopback(
-        rehearsal,
-        ports.map((port) => port + settings.network.portOffset),
-    );
+    const published = ports.map((port) => port + settings.network.portOffset);
+    await forwardToLoopback(rehearsal, published, log);
 }
 
 main().catch((error: Error) => {

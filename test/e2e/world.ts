@@ -36,7 +36,7 @@ export class World {
         const rehearsal = await startRehearsal(HOST_NAME, DIRECTORY, console.log);
         const world = new World(rehearsal, { "forwardemail:host": HOST, "forwardemail:startTimeout": 45, ...config });
         try {
-            world.wipe();
+            wipe(rehearsal);
             await world.open({});
             await world.forget();
             await world.open({});
@@ -109,15 +109,17 @@ export class World {
         return readFileSync(path.join(WORK, "state", ".pulumi", "stacks", "forwardemail", `${STACK}.json`), "utf8");
     }
 
-    wipe(): void {
-        const ids = this.docker("ps", "-aq").split("\n").filter(Boolean);
-        if (ids.length > 0) this.docker("rm", "-f", ...ids);
-        const volumes = this.docker("volume", "ls", "-q").split("\n").filter(Boolean);
-        if (volumes.length > 0) this.docker("volume", "rm", ...volumes);
-        this.docker("network", "prune", "-f");
-    }
-
     async stop(): Promise<void> {
         await stopRehearsal(this.rehearsal.name, DIRECTORY);
     }
+}
+
+/** Removes what an earlier run left on the host, all but images. */
+export function wipe({ host }: Rehearsal): void {
+    const list = (...args: string[]) => docker(args, host.dockerHost).split("\n").filter(Boolean);
+    const containers = list("ps", "-aq");
+    if (containers.length > 0) docker(["rm", "-f", "-v", ...containers], host.dockerHost);
+    const volumes = list("volume", "ls", "-q");
+    if (volumes.length > 0) docker(["volume", "rm", ...volumes], host.dockerHost);
+    docker(["network", "prune", "-f"], host.dockerHost);
 }

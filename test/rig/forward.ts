@@ -26,8 +26,15 @@ function endpoint(text: string): Endpoint {
     return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port) };
 }
 
+/** Whether nobody listens there yet. */
+export async function isFree(endpoint: Endpoint): Promise<boolean> {
+    const server = await forward(endpoint, endpoint).catch(() => undefined);
+    if (!server) return false;
+    await new Promise((resolve) => server.close(resolve));
+    return true;
+}
+
 /** `forward.ts FROM TO [FROM TO ...]`; a port that is taken does not keep the others from working. */
-/** `forward.ts FROM TO [FROM TO ...]` */
 if (require.main === module) {
     const endpoints = process.argv.slice(2).map(endpoint);
     for (let at = 0; at < endpoints.length; at += 2) {

@@ -91,8 +91,9 @@ describe("the commands", () => {
             stderr: expect.stringContaining("Nothing was removed"),
         });
         for (const [args, message] of [
+            [["--stack", "prod"], /no terminal\. Fix: add --yes/],
             [["--nonsense"], /Unknown option '--nonsense'/],
-            [["--stack", "nowhere"], /There is no stack file Pulumi\.nowhere\.yaml\. Fix: /],
+            [["--stack", "nowhere", "--rehearse"], /There is no stack file Pulumi\.nowhere\.yaml\. Fix: /],
         ] as const) {
             const { status, stderr } = run("up", ...args);
             expect(status).toBe(1);

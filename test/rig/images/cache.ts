@@ -31,6 +31,7 @@ export async function cached(name: string, make: (temporary: string) => Promise<
         fs.renameSync(temporary, target);
     } catch (error) {
         fs.rmSync(temporary, { recursive: true, force: true });
+        if (fs.existsSync(target)) return target; // another run was faster: a rename does not replace its folder
         throw error;
     }
     return target;

@@ -1,0 +1,179 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import * as tls from "node:tls";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { stringify } from "yaml";
+import { publicNames, servicesOf } from "../../components/services/catalogue";
+import { docker, inspectStack } from "../../operate/health";
+import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
+import { PROJECT } from "../../operate/stackFile";
+import { WORK } from "../../operate/workspace";
+import { wipe } from "./world";
+import { generateKey, keyForms } from "../rig/providers/keys";
+import { issue, request } from "../rig/providers/certificates";
+
+// A stack of the operator's own: its own backend and passphrase, forwarding only, data in a directory, a provided certificate.
+// Everything goes through the commands, as processes: `pulumi stack init`, `pulumi config set`, `npm run up` …
+
+const STACK = "e2e-own";
+const NAME = `forwardemail-${STACK}`;
+const HOST = "own.example.test";
+const FILE = path.join(PROJECT, `Pulumi.${STACK}.yaml`);
+
+let rehearsal: Rehearsal;
+let folder: string;
+let data: string;
+let leaf: X509Certificate;
+let config: Record<string, unknown>;
+
+beforeAll(async () => {
+    rehearsal = await startRehearsal(hostName("e2e"), path.join(WORK, "rehearsal-e2e"), console.log);
+    wipe(rehearsal);
+    folder = mkdtempSync(path.join(tmpdir(), "own-"));
+    data = path.join(rehearsal.directory, "own-data");
+    rmSync(data, { recursive: true, force: true });
+    const key = keyForms(await generateKey("ECDSA", 0, "P256")).privateKeyPemPkcs8;
+    const asked = await request(key, { subject: { commonName: HOST }, dnsNames: publicNames(HOST, "forwarding") });
+    const { certPem } = await issue(asked, key, { allowedUses: ["digital_signature", "server_auth"], validityPeriodHours: 24 });
+    leaf = new X509Certificate(certPem);
+    expect(leaf.checkPrivateKey(createPrivateKey(key))).toBe(true);
+    writeFileSync(path.join(folder, "chain.pem"), certPem);
+    config = {
+        ...rehearsal.overlay,
+        "forwardemail:host": HOST,
+        "forwardemail:profile": "forwarding",
+        "forwardemail:version": "v2.15.0",
+        "forwardemail:data": { directory: data },
+        "forwardemail:certificates": { issuer: "provided", chainFile: path.join(folder, "chain.pem") },
+    };
+    rmSync(FILE, { force: true });
+    pulumi(["stack", "init", STACK]);
+    writeConfig(config);
+    pulumi(["config", "set", "--secret", "certificateKey", "--stack", STACK], key);
+});
+afterAll(async () => {
+    command("down", "--delete-data", NAME);
+    rmSync(FILE, { force: true });
+    if (data) rmSync(data, { recursive: true, force: true });
+    if (folder) rmSync(folder, { recursive: true });
+    if (rehearsal) await stopRehearsal(rehearsal.name, rehearsal.directory);
+});
+
+const environment = () => ({
+    ...process.env,
+    ...rehearsal.env,
+    PULUMI_BACKEND_URL: `file://${folder}`,
+    PULUMI_HOME: path.join(folder, "home"),
+    PULUMI_CONFIG_PASSPHRASE: "of the operator",
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+});
+const pulumi = (args: string[], input?: string) => execFileSync("pulumi", args, { cwd: PROJECT, env: environment(), encoding: "utf8", input });
+
+/** Keeps the encryption and the secrets that `pulumi` wrote into the stack file. */
+function writeConfig(values: Record<string, unknown>): void {
+    const text = existsSync(FILE) ? readFileSync(FILE, "utf8") : "";
+    const salt = /^encryptionsalt:.*$/m.exec(text)?.[0] ?? "";
+    const secret = /^ {2}forwardemail:certificateKey:\n {4}secure: .*$/m.exec(text)?.[0] ?? "";
+    writeFileSync(FILE, `${salt}\n${stringify({ config: values })}${secret}\n`);
+}
+
+function command(name: "up" | "down" | "output", ...args: string[]): { status: number | null; text: string } {
+    const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
+    const run = spawnSync(tsx, [path.join(PROJECT, "operate", `${name}.ts`), "--stack", STACK, ...args], {
+        env: environment(),
+        encoding: "utf8",
+    });
+    return { status: run.status, text: run.stdout + run.stderr };
+}
+
+const running = () => inspectStack(NAME, rehearsal.host.dockerHost);
+
+const served = (port: number, servername: string) =>
+    new Promise<string>((resolve, reject) => {
+        const socket = tls.connect({ host: rehearsal.host.address4, port, servername, rejectUnauthorized: false }, () => {
+            resolve(socket.getPeerX509Certificate()?.fingerprint256 ?? "");
+            socket.destroy();
+        });
+        socket.on("error", reject);
+    });
+
+test("comes up with the services of its profile and the certificate it was given", async () => {
+    const { status, text } = command("up", "--yes");
+    expect(text).toContain("every service is healthy");
+    expect(status).toBe(0);
+    const services = running().map((c) => c.service);
+    expect(services.sort()).toEqual([...servicesOf("forwarding")].sort());
+    expect(await served(465, `smtp.${HOST}`)).toBe(leaf.fingerprint256);
+    expect(await served(443, `api.${HOST}`)).toBe(leaf.fingerprint256);
+    expect(readdirSync(data).sort()).toEqual(["keys", "mailboxes", "mongodb", "redis", "router"]);
+});
+
+test("a second up changes nothing, and an output can be read", () => {
+    expect(command("up", "--yes").text).toContain("Nothing to change");
+    expect(command("output", "url").text).toBe(`https://${HOST}\n`);
+});
+
+test("many mistakes are told at once, before anything is touched", () => {
+    const before = running().map((c) => c.id);
+    writeConfig({ ...config, "forwardemail:profile": "mailboxes", "forwardemail:openFiles": "many", "forwardemail:hots": "x" });
+    const { status, text } = command("up", "--yes");
+    writeConfig(config);
+    expect(status).toBe(1);
+    for (const key of ["profile", "openFiles", "hots"]) expect(text).toMatch(new RegExp(`- ${key}: `));
+    expect(running().map((c) => c.id)).toEqual(before);
+});
+
+test("a lock that a killed operation left is named with its fix, and --unlock removes it", () => {
+    const lock = path.join(folder, ".pulumi", "locks", "organization", "forwardemail", STACK, "5a1a1a1a-1111-4111-8111-111111111111.json");
+    execFileSync("mkdir", ["-p", path.dirname(lock)]);
+    writeFileSync(lock, JSON.stringify({ pid: 1, username: "root", hostname: "gone", timestamp: new Date().toISOString() }));
+    const locked = command("up", "--yes");
+    expect(locked.status).toBe(1);
+    expect(locked.text).toMatch(/fix: .*npm run up -- --unlock/);
+    expect(command("up", "--yes", "--unlock").status).toBe(0);
+});
+
+test("down leaves the data; data without its mark is refused until it is adopted", () => {
+    expect(command("down").status).toBe(0);
+    expect(running()).toEqual([]);
+    expect(existsSync(path.join(data, "mongodb", ".forwardemail"))).toBe(true);
+    rmSync(path.join(data, "mongodb", ".forwardemail"));
+    const refused = command("up", "--yes");
+    expect(refused.status).toBe(1);
+    expect(refused.text).toMatch(/REFUSED: the mongodb data \(it holds files but no mark of a deployment\)/);
+    expect(running()).toEqual([]);
+    writeConfig({ ...config, "forwardemail:data": { directory: data, adopt: true } });
+    expect(command("up", "--yes").status).toBe(0);
+});
+
+test("images:update asks a real registry for digests, names a tag that is not there and does not keep it", () => {
+    const { lockFile } = rehearsal.overlay["forwardemail:images"] as { lockFile: string };
+    const wanted = JSON.parse(readFileSync(lockFile, "utf8"));
+    const emptied = structuredClone(wanted);
+    for (const { releases } of Object.values(emptied) as Array<{ releases: Record<string, { digest: string | null }> }>)
+        for (const release of Object.values(releases)) release.digest = null;
+    const file = path.join(folder, "images.lock.json");
+    writeFileSync(file, JSON.stringify(emptied));
+    const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
+    const [program, ...args] = rehearsal.host.inside([
+        tsx,
+        path.join(PROJECT, "operate/images-update.ts"),
+        "--lock-file",
+        file,
+        "forwardemail",
+        "v0.0.1",
+    ]);
+    const { status, stderr } = spawnSync(program, args, { encoding: "utf8" });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/:v0\.0\.1: the registry does not know this tag/);
+    expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(wanted);
+});
+
+test("removing the data leaves the directory's files to the operator, and says nothing else is left", () => {
+    expect(command("down", "--delete-data", NAME).status).toBe(0);
+    expect(docker(["volume", "ls", "-q", "--filter", `name=${NAME}`], rehearsal.host.dockerHost)).toBe("");
+    expect(existsSync(path.join(data, "mongodb"))).toBe(true);
+});
