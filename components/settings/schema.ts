@@ -29,13 +29,22 @@ const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
 
 const server = z.strictObject(
     {
-        name: z.string("a name").regex(/^[a-z][a-z0-9-]{0,30}$/, "a short lower-case name, such as main"),
-        kind: z.enum(["local", "ssh", "aws"], "local (ssh and aws: not available yet)"),
+        name: z
+            .string("a name")
+            .regex(/^[a-z][a-z0-9-]{0,30}$/, "a short lower-case name, such as main")
+            .describe("Name of the server in resources."),
+        kind: z
+            .enum(["local", "ssh", "aws"], "local (ssh and aws: not available yet)")
+            .describe("local: this machine's Docker. ssh and aws: not available yet."),
         dockerHost: z
             .string("a Docker address")
             .regex(/^unix:\/\/\/.+/, "a local socket such as unix:///var/run/docker.sock")
-            .optional(),
-        services: z.union([z.literal("all"), z.array(serviceName)], `"all" or a list of services`).default("all"),
+            .optional()
+            .describe("Docker's socket. Default, unix:///var/run/docker.sock."),
+        services: z
+            .union([z.literal("all"), z.array(serviceName)], `"all" or a list of services`)
+            .default("all")
+            .describe("Services placed there: all, or a list."),
     },
     "a map with name, kind and services",
 );
@@ -44,7 +53,12 @@ const certificates = z.discriminatedUnion(
     "issuer",
     [
         z.strictObject({ issuer: z.literal("self-signed") }),
-        z.strictObject({ issuer: z.literal("provided"), chainFile: z.string("the path of a PEM file: certificate first, then its chain") }),
+        z.strictObject({
+            issuer: z.literal("provided"),
+            chainFile: z
+                .string("the path of a PEM file: certificate first, then its chain")
+                .describe("PEM file: certificate, then its chain; for every public name. Its key is the secret certificateKey."),
+        }),
     ],
     "issuer: self-signed or provided (acme: not available yet)",
 );
@@ -61,10 +75,16 @@ export const schema = z.strictObject({
     images: z
         .strictObject(
             {
-                lockFile: z.string("a path").default("images.lock.json"),
-                mongodb: z.string("a tag in quotes").optional(),
-                redis: z.string("a tag in quotes").optional(),
-                nginx: z.string("a tag in quotes").optional(),
+                lockFile: z.string("a path").default("images.lock.json").describe("File with known releases and their digests."),
+                mongodb: z
+                    .string("a tag in quotes")
+                    .optional()
+                    .describe("Tag of mongodb. Default, the newest in the lock file. Another major release is taken only when it is named here."),
+                redis: z
+                    .string("a tag in quotes")
+                    .optional()
+                    .describe("Tag of redis. Default, the newest in the lock file. Another major release is taken only when it is named here."),
+                nginx: z.string("a tag in quotes").optional().describe("Tag of nginx. Default, the newest in the lock file."),
             },
             "a map with lockFile, mongodb, redis, nginx",
         )
@@ -76,10 +96,25 @@ export const schema = z.strictObject({
     network: z
         .strictObject(
             {
-                ipv6: z.boolean("true or false").default(false),
-                portOffset: z.int("a whole number").min(0, "0 or more").max(64000, "64000 or less").default(0),
-                bindAddress: z.ipv4("an IPv4 address of the server, such as 127.0.0.1").default("0.0.0.0"),
-                subnet: subnet4.optional(),
+                ipv6: z
+                    .boolean("true or false")
+                    .default(false)
+                    .describe("IPv6 inside and outside. A change replaces the network and every container."),
+                portOffset: z
+                    .int("a whole number")
+                    .min(0, "0 or more")
+                    .max(64000, "64000 or less")
+                    .default(0)
+                    .describe("Added to every published port."),
+                bindAddress: z
+                    .ipv4("an IPv4 address of the server, such as 127.0.0.1")
+                    .default("0.0.0.0")
+                    .describe("Address of the host that ports are published on."),
+                subnet: subnet4
+                    .optional()
+                    .describe(
+                        "Private IPv4 subnet of the bridge network. Default, derived from the stack's name. A change replaces the network and every container.",
+                    ),
             },
             "a map with ipv6, portOffset, bindAddress, subnet",
         )
@@ -91,14 +126,19 @@ export const schema = z.strictObject({
                 directory: z
                     .string("an absolute path")
                     .regex(/^\/[^:]+[^/:]$/, "an absolute path without a colon, such as /srv/forwardemail")
-                    .optional(),
-                adopt: z.boolean("true or false").default(false),
+                    .optional()
+                    .describe("Folder on the host for data and keys. Default, named Docker volumes. Move the files before you change it."),
+                adopt: z.boolean("true or false").default(false).describe("Take over data that carries no mark of a deployment."),
             },
             "a map with directory, adopt",
         )
         .prefault({}),
     services: z
-        .partialRecord(serviceName, z.strictObject({ memory: memory.optional() }, "a map with memory"), "a map from service to its overrides")
+        .partialRecord(
+            serviceName,
+            z.strictObject({ memory: memory.optional().describe("Memory limit with a unit, such as 512m or 2g.") }, "a map with memory"),
+            "a map from service to its overrides",
+        )
         .default({}),
     environment: z
         .record(

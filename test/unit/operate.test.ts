@@ -1,9 +1,11 @@
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import * as path from "node:path";
 import { describe, expect, test } from "vitest";
 import { confirmDeletion } from "../../operate/down";
 import { redactor } from "../../operate/health";
 import { Progress, knownFix } from "../../operate/progress";
+import { REFERENCE, reference } from "../../operate/reference";
 import { PROJECT } from "../../operate/stackFile";
 
 describe("known fixes", () => {
@@ -73,13 +75,18 @@ test("data is deleted only for the typed name of the deployment", () => {
     for (const typed of ["forwardemail-dev", undefined]) confirmDeletion(typed, "forwardemail-dev");
 });
 
+describe("docs/configuration.md", () => {
+    test("is what the schema says now", () => expect(readFileSync(REFERENCE, "utf8")).toBe(reference()));
+    test("gives every key a meaning", () => expect(reference()).not.toMatch(/\|\s+\|$/m));
+});
+
 describe("the commands", () => {
     const run = (command: string, ...args: string[]) => {
         const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
         return spawnSync(tsx, [path.join(PROJECT, "operate", `${command}.ts`), ...args], { cwd: PROJECT, encoding: "utf8" });
     };
 
-    test.each(["up", "down", "plan", "output", "images-update", "test"])("%s has --help", (command) => {
+    test.each(["up", "down", "plan", "output", "images-update", "reference", "test"])("%s has --help", (command) => {
         const { status, stdout } = run(command, "--help");
         expect([status, stdout.startsWith("npm ")]).toEqual([0, true]);
     });
