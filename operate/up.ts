@@ -30,11 +30,11 @@ async function main(): Promise<void> {
     });
     if (values.help) return void process.stdout.write(HELP);
     const log = (line: string) => console.log(line);
-    const careless = values.stack === "dev" || values.rehearse === true || values.yes === true; // nothing that is asked about
-    if (!careless && !process.stdout.isTTY) throw new Error(`Stack ${values.stack} is changed without a question here: no terminal. Fix: add --yes.`);
+    const unasked = values.stack === "dev" || values.rehearse === true || values.yes === true; // nothing that is asked about
+    if (!unasked && !process.stdout.isTTY) throw new Error(`Stack ${values.stack} is changed without a question here: no terminal. Fix: add --yes.`);
     const session = await openSession(values.stack, { rehearse: values.rehearse }, log);
     if (values.unlock) await session.stack.cancel();
-    const display: Display = process.stdout.isTTY ? { live: true, yes: careless } : { live: false };
+    const display: Display = process.stdout.isTTY ? { live: true, yes: unasked } : { live: false };
     const { ok, changes, outputs } = await converge(session, log, display);
     await publish(session, log);
     log("");

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import * as tls from "node:tls";
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { publicNames, servicesOf } from "../../components/services/catalogue";
 import { docker, inspectStack } from "../../operate/health";
-import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
+import { hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
 import { PROJECT } from "../../operate/stackFile";
 import { WORK } from "../../operate/workspace";
 import { wipe } from "./world";
@@ -23,17 +23,16 @@ const NAME = `forwardemail-${STACK}`;
 const HOST = "own.example.test";
 const FILE = path.join(PROJECT, `Pulumi.${STACK}.yaml`);
 
-let rehearsal: Rehearsal;
+let place: Place;
 let folder: string;
 let data: string;
 let leaf: X509Certificate;
 let config: Record<string, unknown>;
 
 beforeAll(async () => {
-    rehearsal = await startRehearsal(hostName("e2e"), path.join(WORK, "rehearsal-e2e"), console.log);
-    wipe(rehearsal);
     folder = mkdtempSync(path.join(tmpdir(), "own-"));
-    data = path.join(rehearsal.directory, "own-data");
+    place = process.env.E2E_IMAGES === "real" ? await realPlace(folder) : await rehearsalPlace();
+    data = path.join(place.directory, "own-data");
     rmSync(data, { recursive: true, force: true });
     const key = keyForms(await generateKey("ECDSA", 0, "P256")).privateKeyPemPkcs8;
     const asked = await request(key, { subject: { commonName: HOST }, dnsNames: publicNames(HOST, "forwarding") });
@@ -42,10 +41,11 @@ beforeAll(async () => {
     expect(leaf.checkPrivateKey(createPrivateKey(key))).toBe(true);
     writeFileSync(path.join(folder, "chain.pem"), certPem);
     config = {
-        ...rehearsal.overlay,
+        ...place.overlay,
         "forwardemail:host": HOST,
         "forwardemail:profile": "forwarding",
         "forwardemail:version": "v2.15.0",
+        "forwardemail:network": { portOffset: place.portOffset },
         "forwardemail:data": { directory: data },
         "forwardemail:certificates": { issuer: "provided", chainFile: path.join(folder, "chain.pem") },
     };
@@ -59,12 +59,44 @@ afterAll(async () => {
     rmSync(FILE, { force: true });
     if (data) rmSync(data, { recursive: true, force: true });
     if (folder) rmSync(folder, { recursive: true });
-    if (rehearsal) await stopRehearsal(rehearsal.name, rehearsal.directory);
+    await place?.stop();
 });
+
+/** Where the stack runs: the rehearsal, or with E2E_IMAGES=real this machine's Docker, the official CLI and the real images. */
+interface Place {
+    directory: string;
+    dockerHost: string;
+    address: string;
+    portOffset: number;
+    overlay: Record<string, unknown>;
+    env: Record<string, string>;
+    /** The command that runs `argv` where the registry can be reached. */
+    inside(argv: string[]): string[];
+    stop(): Promise<void>;
+}
+
+async function rehearsalPlace(): Promise<Place> {
+    const rehearsal = await startRehearsal(hostName("e2e"), path.join(WORK, "rehearsal-e2e"), console.log);
+    wipe(rehearsal);
+    const { name, directory, host, overlay, env } = rehearsal;
+    const stop = () => stopRehearsal(name, directory);
+    return { directory, dockerHost: host.dockerHost, address: host.address4, portOffset: 0, overlay, env, inside: host.inside, stop };
+}
+
+/** Needs Docker and the official CLI on PATH; digests are those that the registries name now. */
+async function realPlace(directory: string): Promise<Place> {
+    const lockFile = path.join(directory, "real.lock.json");
+    copyFileSync(path.join(PROJECT, "images.lock.json"), lockFile);
+    const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
+    execFileSync(tsx, [path.join(PROJECT, "operate/images-update.ts"), "--lock-file", lockFile], { stdio: "inherit" });
+    const overlay = { "forwardemail:images": { lockFile } };
+    const dockerHost = "unix:///var/run/docker.sock";
+    return { directory, dockerHost, address: "127.0.0.1", portOffset: 20_000, overlay, env: {}, inside: (argv) => argv, stop: async () => undefined };
+}
 
 const environment = () => ({
     ...process.env,
-    ...rehearsal.env,
+    ...place.env,
     PULUMI_BACKEND_URL: `file://${folder}`,
     PULUMI_HOME: path.join(folder, "home"),
     PULUMI_CONFIG_PASSPHRASE: "of the operator",
@@ -89,11 +121,11 @@ function command(name: "up" | "down" | "output", ...args: string[]): { status: n
     return { status: run.status, text: run.stdout + run.stderr };
 }
 
-const running = () => inspectStack(NAME, rehearsal.host.dockerHost);
+const running = () => inspectStack(NAME, place.dockerHost);
 
 const served = (port: number, servername: string) =>
     new Promise<string>((resolve, reject) => {
-        const socket = tls.connect({ host: rehearsal.host.address4, port, servername, rejectUnauthorized: false }, () => {
+        const socket = tls.connect({ host: place.address, port: port + place.portOffset, servername, rejectUnauthorized: false }, () => {
             resolve(socket.getPeerX509Certificate()?.fingerprint256 ?? "");
             socket.destroy();
         });
@@ -113,7 +145,7 @@ test("comes up with the services of its profile and the certificate it was given
 
 test("a second up changes nothing, and an output can be read", () => {
     expect(command("up", "--yes").text).toContain("Nothing to change");
-    expect(command("output", "url").text).toBe(`https://${HOST}\n`);
+    expect(command("output", "url").text).toMatch(new RegExp(`^https://${HOST}(:\\d+)?\n$`));
 });
 
 test("many mistakes are told at once, before anything is touched", () => {
@@ -150,7 +182,7 @@ test("down leaves the data; data without its mark is refused until it is adopted
 });
 
 test("images:update asks a real registry for digests, names a tag that is not there and does not keep it", () => {
-    const { lockFile } = rehearsal.overlay["forwardemail:images"] as { lockFile: string };
+    const { lockFile } = place.overlay["forwardemail:images"] as { lockFile: string };
     const wanted = JSON.parse(readFileSync(lockFile, "utf8"));
     const emptied = structuredClone(wanted);
     for (const { releases } of Object.values(emptied) as Array<{ releases: Record<string, { digest: string | null }> }>)
@@ -158,14 +190,7 @@ test("images:update asks a real registry for digests, names a tag that is not th
     const file = path.join(folder, "images.lock.json");
     writeFileSync(file, JSON.stringify(emptied));
     const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
-    const [program, ...args] = rehearsal.host.inside([
-        tsx,
-        path.join(PROJECT, "operate/images-update.ts"),
-        "--lock-file",
-        file,
-        "forwardemail",
-        "v0.0.1",
-    ]);
+    const [program, ...args] = place.inside([tsx, path.join(PROJECT, "operate/images-update.ts"), "--lock-file", file, "forwardemail", "v0.0.1"]);
     const { status, stderr } = spawnSync(program, args, { encoding: "utf8" });
     expect(status).toBe(1);
     expect(stderr).toMatch(/:v0\.0\.1: the registry does not know this tag/);
@@ -174,6 +199,6 @@ test("images:update asks a real registry for digests, names a tag that is not th
 
 test("removing the data leaves the directory's files to the operator, and says nothing else is left", () => {
     expect(command("down", "--delete-data", NAME).status).toBe(0);
-    expect(docker(["volume", "ls", "-q", "--filter", `name=${NAME}`], rehearsal.host.dockerHost)).toBe("");
+    expect(docker(["volume", "ls", "-q", "--filter", `name=${NAME}`], place.dockerHost)).toBe("");
     expect(existsSync(path.join(data, "mongodb"))).toBe(true);
 });

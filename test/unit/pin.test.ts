@@ -1,0 +1,66 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import * as http from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { pinImages } from "../../operate/pin";
+import { hostOf, resolveDigest } from "../../operate/registry";
+
+const DIGEST = `sha256:${"a".repeat(64)}`;
+let folder: string;
+let registry: http.Server;
+let asked: string[];
+
+beforeEach(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), "pin-"));
+    asked = [];
+    registry = http.createServer((request, response) => {
+        asked.push(`${request.method} ${request.url} ${request.headers.authorization ?? ""}`.trim());
+        if (request.url?.startsWith("/token")) return response.end(JSON.stringify({ token: "anonymous" }));
+        if (request.url?.includes("/private/") && !request.headers.authorization)
+            return response.writeHead(401, { "www-authenticate": `Bearer realm="http://${at()}/token",service="s",scope="pull"` }).end();
+        if (request.url?.endsWith("/none")) return response.writeHead(404).end();
+        response.writeHead(200, { "docker-content-digest": DIGEST }).end();
+    });
+    await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
+});
+afterEach(() => {
+    registry.close();
+    registry.closeAllConnections();
+    rmSync(folder, { recursive: true });
+});
+
+const at = () => `127.0.0.1:${(registry.address() as AddressInfo).port}`;
+
+test("a digest is asked for, with an anonymous token where the registry wants one", async () => {
+    expect(await resolveDigest(`${at()}/library/redis`, "7.4")).toBe(DIGEST);
+    expect(await resolveDigest(`${at()}/private/x`, "v1")).toBe(DIGEST);
+    expect(asked.at(-1)).toBe("HEAD /v2/private/x/manifests/v1 Bearer anonymous");
+    await expect(resolveDigest(`${at()}/x`, "none")).rejects.toThrow(/x:none: the registry does not know this tag/);
+});
+
+test("a registry that does not answer is named", async () => {
+    const gone = at();
+    await new Promise((resolve) => registry.close(resolve));
+    await expect(resolveDigest(`${gone}/x`, "1")).rejects.toThrow(/cannot be reached/);
+});
+
+test("tags without a digest are looked up once, beside the committed lock file", async () => {
+    const lockFile = path.join(folder, "committed.json");
+    const family = (digest: string | null) => ({ repository: `${at()}/x`, releases: { "v1.0.0": { digest } } });
+    const committed = JSON.stringify({ forwardemail: family(null), mongodb: family(DIGEST), redis: family(DIGEST), nginx: family(DIGEST) });
+    writeFileSync(lockFile, committed);
+    const config = { "forwardemail:images": { lockFile } };
+    const file = path.join(folder, "local", "images.lock.json");
+    for (const lookups of [1, 1]) {
+        expect(await pinImages(config, file, () => undefined)).toEqual({ "forwardemail:images": { lockFile: file } });
+        expect(asked).toHaveLength(lookups); // the second time it is known
+    }
+    expect(JSON.parse(readFileSync(file, "utf8")).forwardemail.releases["v1.0.0"].digest).toBe(DIGEST);
+    expect(readFileSync(lockFile, "utf8")).toBe(committed);
+});
+
+test("Docker Hub's registry has another name than its images", () => {
+    expect([hostOf("docker.io/library/mongo"), hostOf("ghcr.io/a/b:v1@sha256:0")]).toEqual(["registry-1.docker.io", "ghcr.io"]);
+});
