@@ -90,7 +90,12 @@ async function openProgram(name: string, config: Config, folder: string, environ
     const { directory, env } = prepareWorkspace(name, config, folder);
     const workspace = await auto.LocalWorkspace.create({
         workDir: directory,
-        envVars: { ...env, ...environment, PULUMI_NODEJS_TSCONFIG_PATH: path.join(PROJECT, "tsconfig.json") },
+        envVars: {
+            ...env,
+            ...environment,
+            PULUMI_NODEJS_TSCONFIG_PATH: path.join(PROJECT, "tsconfig.json"),
+            PULUMI_NODEJS_TRANSPILE_ONLY: "true", // types are checked by `npm test`, not again by every command
+        },
         pulumiHome: env.PULUMI_HOME,
         pulumiCommand,
     });
