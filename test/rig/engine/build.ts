@@ -5,9 +5,10 @@ import * as path from "node:path";
 import { cached, hashOf } from "../images/cache";
 import { type Log, run } from "../images/run";
 
-interface Binary {
+/** A program of a public Go module. */
+export interface Binary {
     file: string;
-    /** Folder with the Go module, below this one. */
+    /** Folder with the Go module. */
     folder: string;
     package: string;
     /** Variables that the linker sets. */
@@ -20,17 +21,16 @@ interface Binary {
 const cliVersion = { "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": "v3.259.0" };
 
 const binaries: Binary[] = [
-    { file: "pulumi", folder: "cli", package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", variables: cliVersion, takes: "3-6 minutes" },
-    { file: "pulumi-resource-docker", folder: "docker", package: ".", takes: "2-4 minutes" },
-    { file: "mongod", folder: "mongod", package: ".", takes: "under a minute" },
+    { file: "pulumi", folder: path.join(__dirname, "cli"), package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", variables: cliVersion, takes: "3-6 minutes" },
+    { file: "pulumi-resource-docker", folder: path.join(__dirname, "docker"), package: ".", takes: "2-4 minutes" },
+    { file: "mongod", folder: path.join(__dirname, "mongod"), package: ".", takes: "under a minute" },
 ];
 
 /** Builds what the rehearsal runs as the engine, where its sources changed. Returns the directory to put on PATH. */
 export async function buildEngine(log: Log): Promise<string> {
-    const go = await goVersion();
     const built: string[] = [];
     // One after another: each build keeps every core and about 2 GB of memory busy by itself.
-    for (const binary of binaries) built.push(await build(binary, go, log));
+    for (const binary of binaries) built.push(await build(binary, log));
     const key = createHash("sha256").update(built.join("\n")).digest("hex").slice(0, 16);
     return cached(`engine-${key}`, async (directory) => {
         fs.mkdirSync(directory);
@@ -38,8 +38,10 @@ export async function buildEngine(log: Log): Promise<string> {
     });
 }
 
-function build(binary: Binary, go: string, log: Log): Promise<string> {
-    const folder = path.join(__dirname, binary.folder);
+/** Builds a program where its module changed. Returns its path. */
+export async function build(binary: Binary, log: Log): Promise<string> {
+    const go = await goVersion();
+    const { folder } = binary;
     const variables = Object.entries(binary.variables ?? {}).map(([name, value]) => `-X ${name}=${value}`);
     const flags = ["-trimpath", "-buildvcs=false", "-ldflags", ["-s", "-w", ...variables].join(" ")];
     const key = createHash("sha256")
@@ -47,7 +49,7 @@ function build(binary: Binary, go: string, log: Log): Promise<string> {
         .digest("hex")
         .slice(0, 16);
     return cached(`${binary.file}-${key}`, async (file) => {
-        log(`engine: building ${binary.file} (${binary.takes})`);
+        log(`building ${binary.file} (${binary.takes})`);
         try {
             await run("go", ["build", ...flags, "-o", file, binary.package], { cwd: folder, env: { CGO_ENABLED: "0" } });
         } catch (error) {

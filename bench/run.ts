@@ -1,0 +1,193 @@
+import { spawnSync } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { parseArgs } from "node:util";
+import * as auto from "@pulumi/pulumi/automation";
+import { converge } from "../operate/converge";
+import { docker } from "../operate/health";
+import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../operate/rehearsal";
+import { openStack } from "../operate/session";
+import { readStackFile } from "../operate/stackFile";
+import { WORK, prepareWorkspace } from "../operate/workspace";
+import { build } from "../test/rig/engine/build";
+import { bareProgram } from "./bare";
+import { Probes, composeFile } from "./compose";
+import { Graph, readGraph } from "./graph";
+import { measureLoad } from "./load/measure";
+import { Readings, report } from "./report";
+
+const HELP = `npm run bench [-- --rounds N]
+
+Measures what this program costs against doing the same without it, each pair in turn on the same machine and the same
+images, and writes bench/REPORT.md. It runs on the rehearsal's Docker host (Debian or Ubuntu, root, Go 1.26) and takes
+about a quarter of an hour.
+
+  --rounds N   how often each thing is measured; the report shows medians (default: 3)
+`;
+
+const STACK = "bench";
+const NAME = `forwardemail-${STACK}`;
+const DIRECTORY = path.join(WORK, "rehearsal-bench");
+const COMPOSE_FILE = path.join(DIRECTORY, "compose.json");
+
+const COMPOSE = {
+    file: "docker-compose",
+    folder: path.join(__dirname, "compose"),
+    package: "github.com/docker/compose/v2/cmd",
+    variables: { "github.com/docker/compose/v2/internal.Version": "v2.40.3" },
+    takes: "1-3 minutes",
+};
+
+async function main(): Promise<void> {
+    const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" }, help: { type: "boolean", short: "h" } } });
+    const rounds = Number(values.rounds);
+    if (values.help) return void process.stdout.write(HELP);
+    if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds: got ${values.rounds}, wanted a whole number from 1 on.`);
+    const rehearsal = await startRehearsal(hostName(STACK), DIRECTORY, console.log);
+    const compose = await build(COMPOSE, console.log);
+    try {
+        const readings = await new Bench(rehearsal, compose).run(rounds);
+        const load = await measureLoad(loadConfig(rehearsal), Math.max(rounds, 5));
+        const text = report(readings, load, machineOf(rehearsal), rounds);
+        writeFileSync(path.join(__dirname, "REPORT.md"), text);
+        console.log(`\n${text}`);
+    } finally {
+        rmSync(COMPOSE_FILE, { force: true });
+        await stopRehearsal(rehearsal.name, DIRECTORY);
+    }
+}
+
+/** The dev stack of the repository, on the rehearsal's Docker host. */
+function loadConfig({ overlay }: Rehearsal): Record<string, unknown> {
+    const config = readStackFile("dev").config ?? {};
+    return { ...config, ...overlay, "forwardemail:network": { portOffset: 10000, bindAddress: "0.0.0.0" } };
+}
+
+class Bench {
+    private readonly dockerHost: string;
+    private readonly apiVersion: string;
+    private readonly readings: Readings = {};
+
+    constructor(
+        private readonly rehearsal: Rehearsal,
+        private readonly compose: string,
+    ) {
+        this.dockerHost = rehearsal.host.dockerHost;
+        this.apiVersion = docker(["version", "--format", "{{.Server.APIVersion}}"], this.dockerHost).trim();
+    }
+
+    /** Interleaved, so that a slow minute of the machine meets everyone. The first round is for warming up. */
+    async run(rounds: number): Promise<Readings> {
+        await this.ours();
+        for (const name of Object.keys(this.readings)) delete this.readings[name];
+        for (let round = 1; round <= rounds; round++) {
+            console.log(`round ${round} of ${rounds}`);
+            const graph = await this.ours();
+            await this.bare(graph);
+            await this.composed(graph, "compose", { kind: "ours", apiVersion: this.apiVersion });
+            await this.composed(graph, "upstream", { kind: "upstream" });
+        }
+        this.wipe();
+        return this.readings;
+    }
+
+    private async ours(): Promise<Graph> {
+        this.wipe();
+        const open = () => openStack(STACK, loadConfig(this.rehearsal), this.rehearsal);
+        await (await open()).stack.workspace.removeStack(STACK, { force: true });
+        const session = await open();
+        await this.time("ours up", async () => mustBe((await converge(session, () => undefined)).ok));
+        await this.time("ours up again", async () => onlySame(await session.stack.up()));
+        await this.time("ours npm run up again", async () => mustBe((await converge(session, () => undefined)).ok));
+        await this.time("ours preview", () => session.stack.preview());
+        return readGraph(NAME, this.dockerHost);
+    }
+
+    private async bare(graph: Graph): Promise<void> {
+        this.empty(graph);
+        const program = async () => bareProgram(graph, this.dockerHost, this.apiVersion);
+        const open = () => {
+            const { directory, env } = prepareWorkspace("bench-bare", { "forwardemail:host": "bench.example" });
+            return auto.LocalWorkspace.createOrSelectStack(
+                { stackName: "bench-bare", projectName: "forwardemail", program },
+                { workDir: directory, envVars: { ...env, ...this.rehearsal.env }, pulumiHome: env.PULUMI_HOME },
+            );
+        };
+        await (await open()).workspace.removeStack("bench-bare", { force: true });
+        const stack = await open();
+        await this.time("bare up", () => stack.up());
+        await this.time("bare up again", async () => onlySame(await stack.up()));
+        await this.time("bare preview", () => stack.preview());
+    }
+
+    private async composed(graph: Graph, name: string, probes: Probes): Promise<void> {
+        this.empty(graph);
+        writeFileSync(COMPOSE_FILE, JSON.stringify(composeFile(graph, probes)), { mode: 0o600 });
+        const up = async () => this.runCompose("up", "--detach", "--wait");
+        await this.time(`${name} up`, up);
+        await this.time(`${name} up again`, up);
+    }
+
+    private runCompose(...args: string[]): void {
+        const env = { ...process.env, DOCKER_HOST: this.dockerHost };
+        const { status, stderr } = spawnSync(this.compose, ["--file", COMPOSE_FILE, ...args], { env, encoding: "utf8" });
+        if (status !== 0) throw new Error(`docker compose ${args[0]}: ${stderr}`);
+    }
+
+    /** Data as before a first `up`: volumes that belong to their user and hold nothing. Keys and routes stay for those who cannot make them. */
+    private empty({ data }: Graph): void {
+        this.removeContainers();
+        for (const { volume, image, user } of data) {
+            docker(["volume", "rm", volume], this.dockerHost);
+            docker(
+                ["run", "--rm", "-u", "0:0", "-v", `${volume}:/place`, "--entrypoint", "/bin/sh", image, "-c", `chown ${user}: /place`],
+                this.dockerHost,
+            );
+        }
+    }
+
+    private wipe(): void {
+        this.removeContainers();
+        const volumes = this.list("volume", "ls", "-q");
+        if (volumes.length > 0) docker(["volume", "rm", ...volumes], this.dockerHost);
+    }
+
+    private removeContainers(): void {
+        const containers = this.list("ps", "-aq");
+        if (containers.length > 0) docker(["rm", "-f", ...containers], this.dockerHost);
+        docker(["network", "prune", "-f"], this.dockerHost);
+    }
+
+    private list(...args: string[]): string[] {
+        return docker(args, this.dockerHost).split("\n").filter(Boolean);
+    }
+
+    private async time(name: string, action: () => Promise<unknown>): Promise<void> {
+        const start = performance.now();
+        await action();
+        const seconds = (performance.now() - start) / 1000;
+        (this.readings[name] ??= []).push(seconds);
+        console.log(`  ${name}: ${seconds.toFixed(1)} s`);
+    }
+}
+
+function mustBe(ok: boolean): void {
+    if (!ok) throw new Error("The deployment did not become healthy: a figure of it would mean nothing.");
+}
+
+function onlySame({ summary }: auto.UpResult): void {
+    const others = Object.entries(summary.resourceChanges ?? {}).filter(([change, count]) => change !== "same" && count);
+    if (others.length > 0) throw new Error(`A second up changed something: ${JSON.stringify(others)}. A figure of it would mean nothing.`);
+}
+
+function machineOf({ host }: Rehearsal): string {
+    const version = docker(["version", "--format", "{{.Server.Version}}"], host.dockerHost).trim();
+    const [{ model }] = os.cpus();
+    return `${os.cpus().length} cores (${model}), ${Math.round(os.totalmem() / 2 ** 30)} GiB of memory, Docker ${version}, Node.js ${process.versions.node}`;
+}
+
+main().catch((error: Error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+});
