@@ -1,5 +1,8 @@
+import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+import * as tls from "@pulumi/tls";
 import { healthcheck } from "../components/services/health";
 import { Graph } from "./graph";
 
@@ -50,4 +53,18 @@ export function bareProgram({ network, containers }: Graph, dockerHost: string, 
             },
             { provider, dependsOn: [images[c.image], ...c.needs.map((need) => made[need])] },
         );
+}
+
+/** As many resources as a deployment has beside its containers, so that the same number of each kind is looked at. */
+export function bareRest(counts: Record<string, number>, dockerHost: string): void {
+    const provider = new docker.Provider("rest", { host: dockerHost });
+    const make: Record<string, (name: string) => unknown> = {
+        "docker:index/volume:Volume": (name) => new docker.Volume(name, { name: `bench-${name}` }, { provider }),
+        "random:index/randomPassword:RandomPassword": (name) => new random.RandomPassword(name, { length: 32 }),
+        "command:local:Command": (name) => new command.local.Command(name, { create: "true" }),
+    };
+    const key = (name: string) => new tls.PrivateKey(name, { algorithm: "ECDSA", ecdsaCurve: "P256" });
+    const component = (name: string) => new pulumi.ComponentResource("bench:index:Rest", name);
+    for (const [type, count] of Object.entries(counts))
+        for (let at = 1; at <= count; at++) (make[type] ?? (type.startsWith("tls:") ? key : component))(`${type.split(":").at(-1)}-${at}`);
 }

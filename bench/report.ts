@@ -25,8 +25,8 @@ export function report(readings: Readings, load: { ours: Load[]; bare: Load[]; r
         row("fresh `up` to fifteen healthy services, against a bare Pulumi program of the same containers", "ours up", "bare up", 1.15),
         row("the same against `docker compose up --wait` with upstream's probes", "ours up", "upstream up", 0.2),
         row("the same against `docker compose up --wait` with our probes", "ours up", "compose up"),
-        row("`preview` without a change, against the bare program", "ours preview", "bare preview", 1.3),
-        row("`up` without a change, against the bare program", "ours up again", "bare up again"),
+        row("`preview` without a change, against as many bare resources", "ours preview", "bare preview", 1.3),
+        row("`up` without a change, against as many bare resources", "ours up again", "bare up again"),
         row("`up` without a change, against `docker compose up --wait`", "ours up again", "compose up again"),
         row(
             "`npm run up` without a change (it also refreshes and checks health), against `docker compose up --wait`",

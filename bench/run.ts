@@ -11,7 +11,7 @@ import { openStack } from "../operate/session";
 import { readStackFile } from "../operate/stackFile";
 import { WORK, prepareWorkspace } from "../operate/workspace";
 import { build } from "../test/rig/engine/build";
-import { bareProgram } from "./bare";
+import { bareProgram, bareRest } from "./bare";
 import { Probes, composeFile } from "./compose";
 import { Graph, readGraph } from "./graph";
 import { measureLoad } from "./load/measure";
@@ -83,8 +83,8 @@ class Bench {
         for (const name of Object.keys(this.readings)) delete this.readings[name];
         for (let round = 1; round <= rounds; round++) {
             console.log(`round ${round} of ${rounds}`);
-            const graph = await this.ours();
-            await this.bare(graph);
+            const { graph, rest } = await this.ours();
+            await this.bare(graph, rest);
             await this.composed(graph, "compose", { kind: "ours", apiVersion: this.apiVersion });
             await this.composed(graph, "upstream", { kind: "upstream" });
         }
@@ -92,7 +92,7 @@ class Bench {
         return this.readings;
     }
 
-    private async ours(): Promise<Graph> {
+    private async ours(): Promise<{ graph: Graph; rest: Record<string, number> }> {
         this.wipe();
         const open = () => openStack(STACK, loadConfig(this.rehearsal), this.rehearsal);
         await (await open()).stack.workspace.removeStack(STACK, { force: true });
@@ -101,12 +101,17 @@ class Bench {
         await this.time("ours up again", async () => onlySame(await session.stack.up()));
         await this.time("ours npm run up again", async () => mustBe((await converge(session, () => undefined)).ok));
         await this.time("ours preview", () => session.stack.preview());
-        return readGraph(NAME, this.dockerHost);
+        const { deployment } = await session.stack.exportStack();
+        return { graph: readGraph(NAME, this.dockerHost), rest: countRest(deployment.resources as Array<{ type: string }>) };
     }
 
-    private async bare(graph: Graph): Promise<void> {
+    private async bare(graph: Graph, counts: Record<string, number>): Promise<void> {
         this.empty(graph);
-        const program = async () => bareProgram(graph, this.dockerHost, this.apiVersion);
+        let rest: Record<string, number> = {};
+        const program = async () => {
+            bareProgram(graph, this.dockerHost, this.apiVersion);
+            bareRest(rest, this.dockerHost);
+        };
         const open = () => {
             const { directory, env } = prepareWorkspace("bench-bare", { "forwardemail:host": "bench.example" });
             return auto.LocalWorkspace.createOrSelectStack(
@@ -117,6 +122,8 @@ class Bench {
         await (await open()).workspace.removeStack("bench-bare", { force: true });
         const stack = await open();
         await this.time("bare up", () => stack.up());
+        rest = counts;
+        await stack.up();
         await this.time("bare up again", async () => onlySame(await stack.up()));
         await this.time("bare preview", () => stack.preview());
     }
@@ -170,6 +177,14 @@ class Bench {
         (this.readings[name] ??= []).push(seconds);
         console.log(`  ${name}: ${seconds.toFixed(1)} s`);
     }
+}
+
+/** Resources of a stack by type, but for those that the bare program has anyway. */
+function countRest(resources: Array<{ type: string }>): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { type } of resources)
+        if (!/^pulumi:|^docker:index\/(container|remoteImage|network):/.test(type)) counts[type] = (counts[type] ?? 0) + 1;
+    return counts;
 }
 
 function mustBe(ok: boolean): void {

@@ -21,7 +21,13 @@ export interface Binary {
 const cliVersion = { "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": "v3.259.0" };
 
 const binaries: Binary[] = [
-    { file: "pulumi", folder: path.join(__dirname, "cli"), package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", variables: cliVersion, takes: "3-6 minutes" },
+    {
+        file: "pulumi",
+        folder: path.join(__dirname, "cli"),
+        package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+        variables: cliVersion,
+        takes: "3-6 minutes",
+    },
     { file: "pulumi-resource-docker", folder: path.join(__dirname, "docker"), package: ".", takes: "2-4 minutes" },
     { file: "mongod", folder: path.join(__dirname, "mongod"), package: ".", takes: "under a minute" },
 ];

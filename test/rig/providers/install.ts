@@ -1,17 +1,25 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
 
-/** Writes the executables that the engine looks for on its PATH: `pulumi-resource-NAME`, one a provider, and the language host. */
+/**
+ * Writes the executables that the engine looks for on its PATH: `pulumi-resource-NAME`, one a provider, and the language host.
+ * Each is one bundled file: the engine starts them for every operation, and loading the SDK's hundreds takes a second each time.
+ */
 export async function installProviders(binDir: string): Promise<void> {
     await mkdir(binDir, { recursive: true });
-    const loader = pathToFileURL(require.resolve("tsx"));
-    const programs: Record<string, string> = { "pulumi-language-nodejs": `"${join(__dirname, "language.ts")}"` };
-    for (const name of ["command", "tls", "random"]) programs[`pulumi-resource-${name}`] = `"${join(__dirname, "main.ts")}" ${name}`;
-    for (const [program, main] of Object.entries(programs)) {
-        const file = join(binDir, program);
-        const script = `#!/bin/sh\nexec "${process.execPath}" --import "${loader}" ${main} "$@"\n`;
-        await writeFile(`${file}.new`, script, { mode: 0o755 });
-        await rename(`${file}.new`, file); // an engine that starts meanwhile finds the old or the new file, never half of one
-    }
+    const entryPoints = ["main", "language"].map((name) => join(__dirname, `${name}.ts`));
+    const options = { bundle: true, write: false, platform: "node", target: "node20", logLevel: "error" } as const;
+    const { outputFiles } = await build({ ...options, entryPoints, outdir: binDir });
+    for (const { path, contents } of outputFiles) await replaceFile(path, contents);
+    const programs: Record<string, string> = { "pulumi-language-nodejs": `"${join(binDir, "language.js")}"` };
+    for (const name of ["command", "tls", "random"]) programs[`pulumi-resource-${name}`] = `"${join(binDir, "main.js")}" ${name}`;
+    for (const [program, started] of Object.entries(programs))
+        await replaceFile(join(binDir, program), `#!/bin/sh\nexec "${process.execPath}" ${started} "$@"\n`);
+}
+
+/** An engine that starts meanwhile finds the old or the new file, never half of one. */
+async function replaceFile(file: string, content: string | Uint8Array): Promise<void> {
+    await writeFile(`${file}.new`, content, { mode: 0o755 });
+    await rename(`${file}.new`, file);
 }
