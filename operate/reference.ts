@@ -29,7 +29,7 @@ interface Node {
     description?: string;
     default?: unknown;
     enum?: unknown[];
-    const?: unknown;
+    const?: string | number | boolean;
     properties?: Record<string, Node>;
     additionalProperties?: Node | false;
     items?: Node;

@@ -28,7 +28,7 @@ function main(): void {
     const notRun: string[] = [];
     for (const layer of wanted.length > 0 ? wanted : LAYERS) {
         const reason = layer === "e2e" ? obstacle() : undefined;
-        if (layer === "lint" && !hasShellCheck()) notRun.push("lint: shellcheck is not installed: apt-get install shellcheck");
+        if (layer === "lint") notRun.push(...missingLinters());
         if (reason) notRun.push(`${layer}: ${reason}`);
         else add(totals, layer === "lint" ? lint() : vitest(layer));
     }
@@ -48,22 +48,32 @@ function add(totals: Totals, more: Totals): void {
     totals.failed += more.failed;
 }
 
-/** Type check, linter, formatter and ShellCheck; each counts as one test. */
+/** Type check, linter, formatter, ShellCheck and actionlint; each counts as one test. */
 function lint(): Totals {
     const bin = (tool: string) => path.join(PROJECT, "node_modules/.bin", tool);
     const checks: Record<string, string[]> = {
         tsc: [bin("tsc"), "-p", "."],
         eslint: [bin("eslint"), "."],
         prettier: [bin("prettier"), "--check", "--log-level", "warn", "."],
-        shellcheck: ["shellcheck", "operate/run.sh", ".ci/run", ...writtenScripts()],
+        ...(has("shellcheck", "--version") ? { shellcheck: ["shellcheck", "operate/run.sh", ".ci/run", ...writtenScripts()] } : {}),
+        ...(has("go", "version") ? { actionlint: ["go", "run", ACTIONLINT] } : {}),
     };
-    if (!hasShellCheck()) delete checks.shellcheck;
     const failed = Object.entries(checks).filter(([, [tool, ...args]]) => spawnSync(tool, args, { cwd: PROJECT, stdio: "inherit" }).status !== 0);
     for (const [name] of failed) console.log(`FAIL ${name}`);
     return { passed: Object.keys(checks).length - failed.length, failed: failed.length };
 }
 
-const hasShellCheck = () => spawnSync("shellcheck", ["--version"]).status === 0;
+/** Checks the workflows in .github; Go fetches and builds it, once. */
+const ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
+
+const has = (program: string, version: string) => spawnSync(program, [version]).status === 0;
+
+function missingLinters(): string[] {
+    return [
+        ...(has("shellcheck", "--version") ? [] : ["lint: shellcheck is not installed: apt-get install shellcheck"]),
+        ...(has("go", "version") ? [] : ["lint: actionlint needs Go 1.26 or newer, which is not installed: https://go.dev/dl"]),
+    ];
+}
 
 /** The host scripts of the program, as the golden plan has them, in files of their own. */
 function writtenScripts(): string[] {

@@ -94,9 +94,8 @@ function diff({ inputs, defaults, inPlace = [], expired }: Resource<Props, Props
 function problems({ inputs, oneOf = {} }: Resource<Props, Props>, news: Props, refusal: (what: string) => string): CheckFailure[] {
     const unlisted = Object.keys(news).filter((key) => !inputs.includes(key));
     const outside = Object.entries(oneOf).flatMap(([property, accepted = []]) =>
-        [reveal(news[property]) ?? []]
-            .flat()
-            .filter((value) => value !== unknownValue && !accepted.includes(value as string))
+        ([reveal(news[property]) ?? []].flat() as string[])
+            .filter((value) => value !== unknownValue && !accepted.includes(value))
             .map((value) => ({ property, reason: `value must be one of: ${accepted.join(", ")}; got: ${value}` })),
     );
     return [...unlisted.map((property) => ({ property, reason: refusal(`the input ${property}`) })), ...outside];
