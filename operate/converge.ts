@@ -1,7 +1,7 @@
 import * as auto from "@pulumi/pulumi/automation";
 import { Settings } from "../components/settings/settings";
 import { servicesOf } from "../components/services/catalogue";
-import { Running, dockerAnswers, explain, inspectStack } from "./health";
+import { DOCKER, Observer, Running } from "./health";
 import { liveUp } from "./live";
 import { Progress, knownFix } from "./progress";
 import type { Session } from "./session";
@@ -26,24 +26,25 @@ export async function converge(
     session: Pick<Session, "stack" | "settings">,
     log: (line: string) => void,
     display: Display = { live: false },
+    observer = DOCKER,
 ): Promise<Converged> {
     const { settings } = session;
     const { dockerHost } = settings.servers[0];
     const progress = new Progress(log);
     const nothing = { ok: false, changes: {}, outputs: {} };
-    if (!dockerAnswers(dockerHost)) {
+    if (!observer.dockerAnswers(dockerHost)) {
         log(`  error: Docker does not answer at ${dockerHost}`);
         log(`  fix: ${knownFix("Docker does not answer")}`);
         return nothing;
     }
     try {
-        const replace = await findBroken(session, log);
+        const replace = await findBroken(session, log, observer);
         const result = display.live ? await upLive(session, replace, display.yes, progress) : await upPlain(session, replace, progress);
-        const healthy = await allHealthy(settings, log);
+        const healthy = await allHealthy(settings, log, observer);
         return { ...result, ok: healthy };
     } catch (error) {
         explainFailure(error as Error, progress, log);
-        await allHealthy(settings, log);
+        await allHealthy(settings, log, observer);
         return nothing;
     }
 }
@@ -61,16 +62,20 @@ async function upLive(session: Pick<Session, "stack">, replace: string[], yes: b
     const silent = new Progress(() => undefined);
     for (const event of events) silent.onEvent(event);
     errors.push(...silent.errors);
-    if (!ok) throw new Error("The update did not finish.");
+    if (!ok) throw new Error("The update did not run to its end: it was declined or stopped, or its error is above.");
     const summary = events.map((event) => event.summaryEvent).filter((event) => event !== undefined);
     return { changes: (summary.at(-1)?.resourceChanges ?? {}) as Record<string, number>, outputs: await session.stack.outputs() };
 }
 
 /** Asks Docker what became of the stack (refresh); answers the resources that must be made anew though their inputs are the same. */
-async function findBroken({ stack, settings }: Pick<Session, "stack" | "settings">, log: (line: string) => void): Promise<string[]> {
+async function findBroken(
+    { stack, settings }: Pick<Session, "stack" | "settings">,
+    log: (line: string) => void,
+    observer: Observer,
+): Promise<string[]> {
     const before = await resourcesOf(stack);
     if (before.length === 0) return [];
-    const running = inspectStack(settings.name, settings.servers[0].dockerHost);
+    const running = observer.inspectStack(settings.name, settings.servers[0].dockerHost);
     const unhealthy = sick(before, running);
     await stack.refresh({ onOutput: () => undefined });
     if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
@@ -108,34 +113,46 @@ function sick(resources: StateResource[], running: Running[]): string[] {
 }
 
 /** True when every service of the profile runs and is healthy; those that still start get their time. Says what is wrong with the others. */
-async function allHealthy(settings: Settings, log: (line: string) => void): Promise<boolean> {
+export async function allHealthy(
+    settings: Pick<Settings, "name" | "profile" | "servers" | "startTimeout">,
+    log: (line: string) => void,
+    observer = DOCKER,
+): Promise<boolean> {
     const { dockerHost } = settings.servers[0];
     const deadline = Date.now() + settings.startTimeout * 1000;
     for (;;) {
-        const running = inspectStack(settings.name, dockerHost);
+        const running = observer.inspectStack(settings.name, dockerHost);
         const bad = running.filter((c) => c.health !== "healthy");
         const missing = servicesOf(settings.profile).filter((service) => !running.some((c) => c.service === service));
         if (bad.some((c) => c.health === "starting") && Date.now() < deadline) {
             await new Promise((resolve) => setTimeout(resolve, 1000));
             continue;
         }
-        for (const container of bad) for (const line of report(container, dockerHost)) log(line);
-        for (const { service, restarts, health } of running)
+        for (const container of bad) for (const line of report(container, settings, observer)) log(line);
+        for (const { service, container, restarts, health } of running)
             if (health === "healthy" && restarts > 0)
-                log(`  warning: ${service} is healthy now, but has restarted ${restarts} times since it was made`);
+                log(`  warning: ${service} is healthy now, but has restarted ${times(restarts)} since it was made: look at docker logs ${container}`);
         if (missing.length > 0) log(`\nNot running: ${missing.join(", ")}. The next \`npm run up\` starts them.`);
         return bad.length === 0 && missing.length === 0;
     }
 }
 
 /** What an operator needs to see of a sick service: its name, what the probe said, its last lines, and the fix if it is known. */
-function report({ service, container, health, restarts }: Running, dockerHost: string): string[] {
-    const { probe, log, fix } = explain(container, dockerHost);
+function report(
+    { service, container, health, restarts }: Running,
+    { servers, startTimeout }: Pick<Settings, "servers" | "startTimeout">,
+    observer: Observer,
+): string[] {
+    const { probe, log, fix } = observer.explain(container, servers[0].dockerHost);
+    const late = health === "starting";
+    const advice = late ? "if it only needs longer, raise startTimeout" : "the next `npm run up` replaces it";
     return [
         "",
-        `Service ${service} is ${health}${restarts > 0 ? `, restarted ${restarts} times` : ""} (container ${container}).`,
+        `Service ${service} is ${late ? `starting still, after ${startTimeout} s` : health}${restarts > 0 ? `, restarted ${times(restarts)}` : ""} (container ${container}).`,
         ...(probe ? [`  its probe says: ${probe}`] : []),
         ...log.map((line) => `  | ${line}`),
-        `  fix: ${fix ?? `look at docker logs ${container}; the next \`npm run up\` replaces it`}`,
+        `  fix: ${fix ?? `look at docker logs ${container}; ${advice}`}`,
     ];
 }
+
+const times = (count: number) => (count === 1 ? "once" : `${count} times`);

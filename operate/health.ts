@@ -81,6 +81,15 @@ const KNOWN = [
     { sign: /heap out of memory|OOM/i, fix: "it ran out of memory: raise services.NAME.memory" },
 ];
 
+/** What is asked of a Docker host about a stack. */
+export interface Observer {
+    dockerAnswers(dockerHost?: string): boolean;
+    inspectStack(name: string, dockerHost?: string): Running[];
+    explain(container: string, dockerHost?: string): { probe: string; log: string[]; fix?: string };
+}
+
+export const DOCKER: Observer = { dockerAnswers, inspectStack, explain };
+
 export function dockerAnswers(dockerHost?: string): boolean {
     try {
         docker(["version"], dockerHost);

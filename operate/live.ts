@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import type { EngineEvent } from "@pulumi/pulumi/automation";
@@ -32,11 +32,9 @@ export async function liveUp({ stack }: Pick<Session, "stack">, replace: string[
     }
 }
 
+/** What was told until the end; where it was killed, it may not have begun, and its last line may be half a line. */
 function eventsOf(file: string): EngineEvent[] {
-    try {
-        const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
-        return lines.map((line) => JSON.parse(line) as EngineEvent);
-    } catch {
-        return []; // it ended before it began
-    }
+    if (!existsSync(file)) return [];
+    const lines = readFileSync(file, "utf8").split("\n").slice(0, -1); // every event ends its line
+    return lines.map((line) => JSON.parse(line) as EngineEvent);
 }

@@ -39,9 +39,10 @@ const WORDS: Record<string, string> = {
     "delete-replaced": "deleted old",
 };
 
-/** Steps that change something outside the state. */
+/** Steps that change something outside the state: not those of the stack, providers and our own components. */
 function shown({ op, urn }: { op: string; urn: string }): boolean {
-    return op in WORDS && !urn.includes("pulumi:pulumi:Stack") && !urn.includes("pulumi:providers:") && !/::forwardemail:[^$]*::/.test(urn);
+    const type = urn.split("::")[2].split("$").at(-1) ?? "";
+    return op in WORDS && !/^(pulumi|forwardemail):/.test(type);
 }
 
 /** `Container forwardemail-dev-web` */

@@ -1,0 +1,303 @@
+import type { EngineEvent, UpOptions } from "@pulumi/pulumi/automation";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { servicesOf } from "../../components/services/catalogue";
+import { allHealthy, converge } from "../../operate/converge";
+import type { Observer, Running } from "../../operate/health";
+import { Progress } from "../../operate/progress";
+import type { Session } from "../../operate/session";
+
+const SETTINGS = {
+    name: "forwardemail-x",
+    profile: "forwarding",
+    servers: [{ name: "main", kind: "local", dockerHost: "unix:///x.sock", services: [] }],
+    startTimeout: 60,
+} satisfies Parameters<typeof allHealthy>[0];
+
+const said: string[] = [];
+const log = (line: string) => void said.push(line);
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => {
+    vi.useRealTimers();
+    said.splice(0);
+});
+
+type Change = Partial<Running> | "gone";
+
+/** Every service, healthy, but for these. */
+function containers(but: Record<string, Change> = {}): Running[] {
+    return servicesOf(SETTINGS.profile)
+        .filter((service) => but[service] !== "gone")
+        .map((service) => ({
+            service,
+            container: `x-${service}`,
+            id: service,
+            health: "healthy",
+            restarts: 0,
+            image: "i",
+            ...(but[service] as object),
+        }));
+}
+
+/** Docker, which sees one of these after the other; the last one stays. */
+function docker(...views: Array<Record<string, Change>>) {
+    const asked: string[] = [];
+    const observer: Observer = {
+        dockerAnswers: () => true,
+        inspectStack: (name, dockerHost) => {
+            asked.push(`${name} ${dockerHost}`);
+            return containers(views.length > 1 ? views.shift() : views[0]);
+        },
+        explain: (container) => ({ probe: "", log: [`last words of ${container}`] }),
+    };
+    return { asked, observer };
+}
+
+describe("waiting for health", () => {
+    /** The verdict, and the seconds that it took. */
+    async function wait(observer: Observer): Promise<[boolean, number]> {
+        const began = Date.now();
+        const verdict = allHealthy(SETTINGS, log, observer);
+        await vi.runAllTimersAsync();
+        return [await verdict, (Date.now() - began) / 1000];
+    }
+
+    test("ends at once and says nothing where every service is healthy", async () => {
+        const { asked, observer } = docker({});
+        expect([await wait(observer), said]).toEqual([[true, 0], []]);
+        expect(asked).toEqual(["forwardemail-x unix:///x.sock"]);
+    });
+
+    test("goes on while a service starts", async () => {
+        const { observer } = docker({ mx: { health: "starting" } }, { mx: { health: "starting" } }, {});
+        expect([await wait(observer), said]).toEqual([[true, 2], []]);
+    });
+
+    test("ends at once for an unhealthy service: its name, probe, log and known fix are told", async () => {
+        const { observer } = docker({ mx: { health: "unhealthy" } });
+        observer.explain = (container, dockerHost) => ({ probe: `no greeting (${dockerHost})`, log: ["one", "two"], fix: "do this" });
+        expect(await wait(observer)).toEqual([false, 0]);
+        expect(said).toEqual([
+            "",
+            "Service mx is unhealthy (container x-mx).",
+            "  its probe says: no greeting (unix:///x.sock)",
+            "  | one",
+            "  | two",
+            "  fix: do this",
+        ]);
+    });
+
+    test("an unhealthy one is told when the others have started: it may recover meanwhile", async () => {
+        const views = [{ mx: { health: "unhealthy" }, web: { health: "starting" } }];
+        expect(await wait(docker(...views, {}).observer)).toEqual([true, 1]);
+        expect(await wait(docker(...views, { mx: { health: "unhealthy" } }).observer)).toEqual([false, 1]);
+        expect(said.filter((line) => line.startsWith("Service"))).toEqual(["Service mx is unhealthy (container x-mx)."]);
+    });
+
+    test.each(["restarting", "exited", "created", "running"])("%s is not healthy", async (health) => {
+        expect(await wait(docker({ mx: { health } }).observer)).toEqual([false, 0]);
+        expect(said).toEqual([
+            "",
+            `Service mx is ${health} (container x-mx).`,
+            "  | last words of x-mx",
+            "  fix: look at docker logs x-mx; the next `npm run up` replaces it",
+        ]);
+    });
+
+    test("services whose container is gone are named, with what starts them", async () => {
+        expect(await wait(docker({ mx: "gone", redis: "gone" }).observer)).toEqual([false, 0]);
+        expect(said).toEqual([expect.stringMatching(/^\nNot running: (redis, mx|mx, redis)\. The next `npm run up` starts them\.$/)]);
+    });
+
+    test("a restart loop, which starts again and again, ends with startTimeout and with the number of restarts", async () => {
+        const { observer } = docker({ mx: { health: "starting", restarts: 9 } });
+        expect(await wait(observer)).toEqual([false, SETTINGS.startTimeout]);
+        expect(said).toEqual([
+            "",
+            "Service mx is starting still, after 60 s, restarted 9 times (container x-mx).",
+            "  | last words of x-mx",
+            "  fix: look at docker logs x-mx; if it only needs longer, raise startTimeout",
+        ]);
+    });
+
+    test("restarts of a healthy service are a warning with the next step", async () => {
+        expect(await wait(docker({ mx: { restarts: 1 }, web: { restarts: 2 } }).observer)).toEqual([true, 0]);
+        expect(said.sort()).toEqual([
+            "  warning: mx is healthy now, but has restarted once since it was made: look at docker logs x-mx",
+            "  warning: web is healthy now, but has restarted 2 times since it was made: look at docker logs x-web",
+        ]);
+    });
+});
+
+const urn = (type: string, name: string) => `urn:pulumi:x::forwardemail::${type}::${name}`;
+const container = (service: string, more: object = {}) => ({
+    urn: urn("docker:index/container:Container", `x-${service}`),
+    type: "docker:index/container:Container",
+    outputs: { name: `x-${service}` },
+    ...more,
+});
+const script = (name: string) => ({ urn: urn("command:local:Command", name), type: "command:local:Command" });
+const VOLUME = { urn: urn("docker:index/volume:Volume", "x-mongodb"), type: "docker:index/volume:Volume" };
+
+interface State {
+    urn: string;
+    type: string;
+}
+
+describe("converging", () => {
+    /** A stack with these resources, before and after the refresh, and this update. */
+    function stack(before: State[], after = before, update: (options: UpOptions) => void = () => undefined) {
+        const done: string[] = [];
+        let state = before;
+        const it = {
+            exportStack: async () => ({ deployment: { resources: state } }),
+            refresh: async () => {
+                done.push("refresh");
+                state = after;
+            },
+            up: async (options: UpOptions) => {
+                done.push(`up ${options.replace?.map((replaced) => replaced.split("::").at(-1)).join(" ")}`.trim());
+                update(options);
+                return { summary: { resourceChanges: { same: 2, create: 1 } }, outputs: { url: { value: "https://x", secret: false } } };
+            },
+        };
+        return { done, session: { stack: it, settings: SETTINGS } as unknown as Pick<Session, "stack" | "settings"> };
+    }
+    const run = ({ session }: ReturnType<typeof stack>, { observer }: ReturnType<typeof docker>) => converge(session, log, { live: false }, observer);
+
+    test("nothing is touched where Docker does not answer", async () => {
+        const empty = stack([]);
+        const { observer } = docker({});
+        const result = await run(empty, { asked: [], observer: { ...observer, dockerAnswers: () => false } });
+        expect([result, empty.done]).toEqual([{ ok: false, changes: {}, outputs: {} }, []]);
+        expect(said).toEqual([
+            "  error: Docker does not answer at unix:///x.sock",
+            "  fix: start Docker (systemctl start docker) and see that this user may use it (group docker)",
+        ]);
+    });
+
+    test("a new stack is not refreshed; the answer is the update's and Docker's", async () => {
+        const empty = stack([]);
+        expect(await run(empty, docker({}))).toEqual({
+            ok: true,
+            changes: { same: 2, create: 1 },
+            outputs: { url: { value: "https://x", secret: false } },
+        });
+        expect([empty.done, said]).toEqual([["up"], []]);
+    });
+
+    test("an update that succeeded does not hide a sick service", async () => {
+        expect((await run(stack([]), docker({ mx: { health: "unhealthy" } }))).ok).toBe(false);
+    });
+
+    test("what is sick is replaced and named; what starts, and a container that is to be deleted, are not", async () => {
+        const sick = stack([
+            container("mx"),
+            container("web"),
+            container("smtp", { delete: true }),
+            container("api"),
+            script("x-mongodb-claim"),
+            VOLUME,
+        ]);
+        const now = { mx: { health: "unhealthy" }, web: { health: "starting" }, smtp: { health: "exited" }, api: { health: "exited" } };
+        expect((await run(sick, docker(now, {}))).ok).toBe(true);
+        expect(sick.done).toEqual(["refresh", "up x-mx x-api"]);
+        expect(said).toEqual(["Unhealthy, to be replaced: x-mx, x-api"]);
+    });
+
+    test("where a container is gone, the scripts that look at data and write files run again", async () => {
+        const resources = [container("web"), script("x-mongodb-claim"), script("x-router-files"), script("x-other")];
+        const partial = stack([container("mx"), ...resources], resources);
+        await run(partial, docker({ mx: "gone" }, {}));
+        expect(partial.done).toEqual(["refresh", "up x-mongodb-claim x-router-files"]);
+    });
+
+    test("where a volume is gone, it is named, and they run again, but none that is gone itself", async () => {
+        const lost = stack([VOLUME, script("x-mongodb-claim"), script("x-redis-claim")], [script("x-redis-claim")]);
+        await run(lost, docker({}));
+        expect(lost.done).toEqual(["refresh", "up x-redis-claim"]);
+        expect(said).toEqual(["Volumes that are gone, to be made anew: x-mongodb"]);
+    });
+
+    test("a failed update tells each known fix once, and then which service is sick", async () => {
+        const error = (message: string) => ({ diagnosticEvent: { severity: "error", message, color: "never" } }) as EngineEvent;
+        const failing = stack([], [], ({ onEvent }) => {
+            for (const port of [25, 465]) onEvent?.(error(`Bind for 0.0.0.0:${port} failed: port is already allocated`));
+            throw new Error("code: 255\nstderr: error: update failed");
+        });
+        expect(await run(failing, docker({ mx: { health: "created" } }))).toEqual({ ok: false, changes: {}, outputs: {} });
+        expect(said).toEqual([
+            "  error: Bind for 0.0.0.0:25 failed: port is already allocated",
+            "  error: Bind for 0.0.0.0:465 failed: port is already allocated",
+            expect.stringMatching(/^ {2}fix: another program has this port/),
+            "",
+            "Service mx is created (container x-mx).",
+            "  | last words of x-mx",
+            "  fix: look at docker logs x-mx; the next `npm run up` replaces it",
+        ]);
+    });
+
+    test("an error that came as no event is told without the engine's surroundings, with its fix", async () => {
+        const locked = stack([], [], () => {
+            throw new Error("code: 255\nstdout: x\nerror: the stack is currently locked by 1 lock(s)\nmore");
+        });
+        await run(locked, docker({}));
+        expect(said).toEqual([
+            "error: the stack is currently locked by 1 lock(s)",
+            "  fix: another operation on this stack is under way; if none is (it was killed): npm run up -- --unlock",
+        ]);
+    });
+});
+
+describe("a plain log of an update", () => {
+    const step = (kind: "resourcePreEvent" | "resOutputsEvent", op: string, of: string) =>
+        ({ [kind]: { metadata: { op, urn: of } } }) as unknown as EngineEvent;
+    const MX = container("mx").urn;
+
+    test.each([
+        ["create", "created"],
+        ["update", "updated"],
+        ["delete", "deleted"],
+        ["create-replacement", "created anew"],
+        ["delete-replaced", "deleted old"],
+    ])("%s: %s, when it has ended", (op, word) => {
+        const { onEvent } = new Progress(log);
+        onEvent(step("resourcePreEvent", op, MX));
+        expect(said).toEqual([]);
+        onEvent(step("resOutputsEvent", op, MX));
+        expect(said).toEqual([`  ${word.padEnd(12)} Container x-mx`]);
+    });
+
+    test("how long it took is said from two seconds on, for each step by itself", () => {
+        const { onEvent } = new Progress(log);
+        onEvent(step("resourcePreEvent", "create-replacement", MX));
+        vi.advanceTimersByTime(11_000);
+        onEvent(step("resourcePreEvent", "delete-replaced", MX));
+        vi.advanceTimersByTime(1_000);
+        onEvent(step("resOutputsEvent", "create-replacement", MX));
+        onEvent(step("resOutputsEvent", "delete-replaced", MX));
+        expect(said).toEqual(["  created anew Container x-mx (12 s)", "  deleted old  Container x-mx"]);
+    });
+
+    test("what changes nothing outside the state is not told", () => {
+        const { onEvent } = new Progress(log);
+        for (const op of ["same", "read", "refresh", "replace"]) onEvent(step("resOutputsEvent", op, MX));
+        for (const type of ["pulumi:pulumi:Stack", "pulumi:providers:docker", "forwardemail:index:Service"])
+            onEvent(step("resOutputsEvent", "create", urn(type, "x")));
+        expect(said).toEqual([]);
+        onEvent(step("resOutputsEvent", "create", urn("forwardemail:index:Service$docker:index/container:Container", "x-web")));
+        expect(said).toEqual(["  created      Container x-web"]);
+    });
+
+    test("a warning is told and not kept; notes and the engine's own last word are neither", () => {
+        const progress = new Progress(log);
+        const tell = (severity: string, message: string, of?: string) =>
+            progress.onEvent({ diagnosticEvent: { severity, message, urn: of, color: "never" } } as EngineEvent);
+        tell("warning", "old option", MX);
+        tell("info", "a note");
+        tell("info#err", "a note");
+        tell("error", "update failed");
+        tell("error", "cannot go on", urn("pulumi:pulumi:Stack", "forwardemail-x"));
+        expect(said).toEqual(["  warning: Container x-mx: old option", "  error: cannot go on"]);
+        expect(progress.errors).toEqual(["cannot go on"]);
+    });
+});
