@@ -86,11 +86,6 @@ describe("the commands", () => {
         return spawnSync(tsx, [path.join(PROJECT, "operate", `${command}.ts`), ...args], { cwd: PROJECT, encoding: "utf8" });
     };
 
-    test.each(["up", "down", "plan", "output", "images-update", "reference", "test"])("%s has --help", (command) => {
-        const { status, stdout } = run(command, "--help");
-        expect([status, stdout.startsWith("npm ")]).toEqual([0, true]);
-    });
-
     test("a bad option or a stack that is not there ends with one line and not with 0", () => {
         expect(run("test", "--e3e").status).toBe(2);
         expect(run("down", "--delete-data", "forwardemail-prod")).toMatchObject({
