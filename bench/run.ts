@@ -95,7 +95,7 @@ class Bench {
     private async ours(): Promise<{ graph: Graph; rest: Record<string, number> }> {
         this.wipe();
         const open = () => openStack(STACK, loadConfig(this.rehearsal), this.rehearsal);
-        await (await open()).stack.workspace.removeStack(STACK, { force: true });
+        await forget((await open()).stack);
         const session = await open();
         await this.time("ours up", async () => mustBe((await converge(session, () => undefined)).ok));
         await this.time("ours up again", async () => onlySame(await session.stack.up()));
@@ -119,7 +119,7 @@ class Bench {
                 { workDir: directory, envVars: { ...env, ...this.rehearsal.env }, pulumiHome: env.PULUMI_HOME },
             );
         };
-        await (await open()).workspace.removeStack("bench-bare", { force: true });
+        await forget(await open());
         const stack = await open();
         await this.time("bare up", () => stack.up());
         rest = counts;
@@ -177,6 +177,12 @@ class Bench {
         (this.readings[name] ??= []).push(seconds);
         console.log(`  ${name}: ${seconds.toFixed(1)} s`);
     }
+}
+
+/** Removes a stack's state; what it declared is wiped by hand. A bench that was killed has left a lock. */
+async function forget(stack: auto.Stack): Promise<void> {
+    await stack.cancel();
+    await stack.workspace.removeStack(stack.name, { force: true });
 }
 
 /** Resources of a stack by type, but for those that the bare program has anyway. */

@@ -95,7 +95,7 @@ describe("first run", () => {
         const { username, password } = world.outputs.firstRun.value as { username: string; password: string };
         const auth = `${username}:${password}`;
         expect((await request(world.target, "", "/", { auth })).headers.location).toBe("/setup");
-        expect((await request(world.target, "", "/setup", { method: "POST", auth, json: ADMIN })).status).toBe(201);
+        expect((await request(world.target, "", "/setup", { method: "POST", auth, json: ADMIN })).status).toBe(303);
         expect((await request(world.target, "", "/")).status).toBe(200);
     });
 

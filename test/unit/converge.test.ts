@@ -74,7 +74,7 @@ describe("waiting for health", () => {
 
     test("ends at once for an unhealthy service: its name, probe, log and known fix are told", async () => {
         const { observer } = docker({ mx: { health: "unhealthy" } });
-        observer.explain = (container, dockerHost) => ({ probe: `no greeting (${dockerHost})`, log: ["one", "two"], fix: "do this" });
+        observer.explain = (_, dockerHost) => ({ probe: `no greeting (${dockerHost})`, log: ["one", "two"], fix: "do this" });
         expect(await wait(observer)).toEqual([false, 0]);
         expect(said).toEqual([
             "",

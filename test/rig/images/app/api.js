@@ -1,8 +1,8 @@
 "use strict";
 
 /**
- * The part of the real API that a rehearsal needs, with its paths and field names. Basic auth: the administrator's API token
- * (answered by POST /setup) as user name with an empty password, or the administrator's email and password.
+ * The part of the real API that a rehearsal needs, with its paths and field names. Basic auth: the administrator's email
+ * and password, or the API token as user name with an empty password.
  *
  *   GET  /v1/test
  *   POST /v1/domains                                        { domain }

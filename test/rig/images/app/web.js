@@ -1,14 +1,24 @@
 "use strict";
 
-/** Until someone is an administrator, the whole site is behind AUTH_BASIC_* and leads to /setup. */
+/**
+ * Until someone is an administrator, the whole site is behind AUTH_BASIC_* and leads to /setup. Afterwards the administrator
+ * (email and password, by basic auth) makes mailboxes on one page; the real site has a page for each step.
+ */
 
-const { createAdmin } = require("./accounts");
+const accounts = require("./accounts");
 const { env } = require("./env");
 const { serve } = require("./http");
 const { connect, version } = require("./run");
 
-const form = `<h1>Setup</h1><form method="post"><input name="email"><input name="password" type="password"><button>Create</button></form>`;
-const denied = [401, "Unauthorized", { "www-authenticate": 'Basic realm="setup"' }];
+const page = (title, ...body) => `<!doctype html><title>${title}</title><h1>${title}</h1>${body.join("")}`;
+const setup = page(
+    "Make the administrator",
+    `<form method="post" action="/setup"><p><label>Email <input name="email" type="email" required></label>`,
+    `<p><label>Password <input name="password" type="password" required></label><p><button>Create</button></form>`,
+);
+const mailbox = `<form method="post" action="/mailboxes"><p><label>New mailbox, with its domain
+    <input name="address" type="email" placeholder="you@example.localhost" required></label> <button>Add, and generate a password</button></form>`;
+const denied = (realm) => [401, "Unauthorized", { "www-authenticate": `Basic realm="${realm}"` }];
 
 const isOperator = ({ user, password } = {}) =>
     Boolean(password) && user === String(env.AUTH_BASIC_USERNAME) && password === String(env.AUTH_BASIC_PASSWORD);
@@ -22,11 +32,25 @@ const isSetUp = () =>
 
 async function site({ method, path, credentials, body }) {
     if (!(await isSetUp())) {
-        if (!isOperator(credentials)) return denied;
+        if (!isOperator(credentials)) return denied("setup");
         if (path !== "/setup") return [302, "", { location: "/setup" }];
-        return method === "POST" ? [201, await createAdmin(db, body)] : [200, form];
+        if (method !== "POST") return [200, setup];
+        await accounts.createAdmin(db, body);
+        return [303, "", { location: "/" }];
     }
-    return path === "/" ? [200, `<h1>${env.APP_NAME}</h1><p>${version}</p>`] : [404, "Not Found"];
+    if (path === "/") return [200, page(env.APP_NAME, `<p>Stand-in of the rehearsal, ${version}.</p>`, mailbox)];
+    if (path !== "/mailboxes" || method !== "POST") return [404, "Not Found"];
+    // Another realm than the gate's: a browser asks anew, and the answer is the administrator's email and password.
+    if (!credentials || !(await accounts.findUser(db, credentials))) return denied("administrator");
+    return [200, await addMailbox(body)];
+}
+
+async function addMailbox({ address = "" }) {
+    const { name, domain: domainName } = accounts.split(address);
+    const domain = (await accounts.findDomain(db, domainName)) ?? (await accounts.createDomain(db, { domain: domainName }));
+    const alias = (await accounts.findAlias(db, address)) ?? (await accounts.createAlias(db, domain, { name }));
+    const { username, password } = await accounts.setPassword(db, alias);
+    return page("Mailbox", `<p>User name <code>${username}</code>, password <code>${password}</code></p>`);
 }
 
 serve("WEB", "Lad web", site);
