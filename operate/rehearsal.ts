@@ -20,9 +20,9 @@ export interface Rehearsal {
     env: Record<string, string>;
 }
 
-/** Name of a Docker host of this checkout: two checkouts on one machine do not share one. */
-export function hostName(role: string): string {
-    return `fe-${role}-${createHash("sha256").update(__dirname).digest("hex").slice(0, 4)}`;
+/** Name of a Docker host of a checkout: two checkouts on one machine do not share one. */
+export function hostName(role: string, folder = __dirname): string {
+    return `fe-${role}-${createHash("sha256").update(folder).digest("hex").slice(0, 4)}`;
 }
 
 /**
