@@ -69,9 +69,15 @@ export async function forwardToLoopback({ host, directory }: Rehearsal, ports: n
             log(`  warning: 127.0.0.1:${port} is taken by another program. Fix: set network.portOffset; until then use ${host.address4}:${port}`);
     const pairs = ports.flatMap((port) => [`127.0.0.1:${port}`, `${host.address4}:${port}`]);
     const script = path.join(__dirname, "../test/rig/forward.ts");
-    const child = spawn(process.execPath, ["--import", require.resolve("tsx"), script, ...pairs], { detached: true, stdio: "ignore" });
-    child.unref();
+    const child = spawn(process.execPath, ["--import", require.resolve("tsx"), script, ...pairs], {
+        detached: true,
+        stdio: ["ignore", "pipe", "ignore"],
+    });
     writeFileSync(pidFile(directory), String(child.pid));
+    // Its first word: it listens. Who is told an address may connect at once.
+    await new Promise((resolve) => child.stdout.once("data", resolve).once("close", resolve));
+    child.stdout.destroy();
+    child.unref();
 }
 
 /** The forwarder that was just stopped may hold its ports for a moment. */

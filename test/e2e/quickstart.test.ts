@@ -32,7 +32,7 @@ afterAll(async () => {
 });
 
 function blocks(language: string): string[] {
-    return [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "gm"))].map(([, text]) => text);
+    return [...README.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].filter(([, of]) => of === language).map(([, , text]) => text);
 }
 const moved = (text: string) => text.replace(/:10(\d{3})\b/g, (_, port) => `:${OFFSET + Number(port)}`);
 const npm = (script: string, ...args: string[]) => spawnSync("npm", ["run", "-s", script, "--", ...args], { cwd: clone, encoding: "utf8" });

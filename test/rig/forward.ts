@@ -34,13 +34,12 @@ export async function isFree(endpoint: Endpoint): Promise<boolean> {
     return true;
 }
 
-/** `forward.ts FROM TO [FROM TO ...]`; a port that is taken does not keep the others from working. */
+/** `forward.ts FROM TO [FROM TO ...]`; says when it listens. A port that is taken does not keep the others from working. */
 if (require.main === module) {
     const endpoints = process.argv.slice(2).map(endpoint);
-    for (let at = 0; at < endpoints.length; at += 2) {
-        forward(endpoints[at], endpoints[at + 1]).catch((error: Error) => {
-            console.error(`forward: ${error.message}`);
-            process.exitCode = 1;
-        });
-    }
+    const all = endpoints.flatMap((from, at) => (at % 2 === 0 ? [forward(from, endpoints[at + 1])] : []));
+    void Promise.allSettled(all).then((results) => {
+        for (const result of results) if (result.status === "rejected") console.error(`forward: ${(result.reason as Error).message}`);
+        console.log("listening");
+    });
 }
