@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { createCertificate } from "./certificates/certificates";
-import { LocalServer } from "./server/local";
+import { DockerHost } from "./server/dockerHost";
 import { CATALOGUE, publicNames, servicesOf, under } from "./services/catalogue";
 import { publicUrl } from "./services/environment";
 import { DeploymentSecrets } from "./services/secrets";
@@ -27,7 +27,7 @@ export function deploy(settings: Settings): Outputs {
     const certificate = createCertificate(name, settings.certificates, publicNames(settings.host, settings.profile), {});
 
     const [place] = settings.servers;
-    const server = new LocalServer(`${name}-${place.name}`, { dockerHost: place.dockerHost });
+    const server = new DockerHost(`${name}-${place.name}`, place);
     new Services(name, { settings, server, secrets, certificate }, { providers: [server.provider] });
 
     return {

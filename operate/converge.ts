@@ -29,12 +29,13 @@ export async function converge(
     observer = DOCKER,
 ): Promise<Converged> {
     const { settings } = session;
-    const { dockerHost } = settings.servers[0];
+    const [server] = settings.servers;
     const progress = new Progress(log);
     const nothing = { ok: false, changes: {}, outputs: {} };
-    if (!observer.dockerAnswers(dockerHost)) {
-        log(`  error: Docker does not answer at ${dockerHost}`);
-        log(`  fix: ${knownFix("Docker does not answer")}`);
+    const problem = observer.whyNot(server);
+    if (problem !== undefined) {
+        log(`  error: Docker does not answer at ${server.dockerHost}: ${problem}`);
+        log(`  fix: ${knownFix(problem) ?? knownFix("Docker does not answer")}`);
         return nothing;
     }
     try {
@@ -75,7 +76,7 @@ async function findBroken(
 ): Promise<string[]> {
     const before = await resourcesOf(stack);
     if (before.length === 0) return [];
-    const running = observer.inspectStack(settings.name, settings.servers[0].dockerHost);
+    const running = observer.inspectStack(settings.name, settings.servers[0]);
     const unhealthy = sick(before, running);
     await stack.refresh({ onOutput: () => undefined });
     if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
@@ -118,10 +119,10 @@ export async function allHealthy(
     log: (line: string) => void,
     observer = DOCKER,
 ): Promise<boolean> {
-    const { dockerHost } = settings.servers[0];
+    const [server] = settings.servers;
     const deadline = Date.now() + settings.startTimeout * 1000;
     for (;;) {
-        const running = observer.inspectStack(settings.name, dockerHost);
+        const running = observer.inspectStack(settings.name, server);
         const bad = running.filter((c) => c.health !== "healthy");
         const missing = servicesOf(settings.profile).filter((service) => !running.some((c) => c.service === service));
         if (bad.some((c) => c.health === "starting") && Date.now() < deadline) {
@@ -143,7 +144,7 @@ function report(
     { servers, startTimeout }: Pick<Settings, "servers" | "startTimeout">,
     observer: Observer,
 ): string[] {
-    const { probe, log, fix } = observer.explain(container, servers[0].dockerHost);
+    const { probe, log, fix } = observer.explain(container, servers[0]);
     const late = health === "starting";
     const advice = late ? "if it only needs longer, raise startTimeout" : "the next `npm run up` replaces it";
     return [

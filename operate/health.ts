@@ -1,3 +1,5 @@
+import { destination, quote, sshOptions } from "../components/server/connection";
+import { ServerSettings } from "../components/settings/settings";
 import { spawnSync } from "node:child_process";
 import { SERVICE_LABEL, STACK_LABEL } from "../components/services/container";
 import { ServiceName } from "../components/services/catalogue";
@@ -15,12 +17,12 @@ export interface Running {
 }
 
 /** Every container of a stack, by its label. Throws with Docker's own message when Docker does not answer. */
-export function inspectStack(name: string, dockerHost?: string): Running[] {
-    const ids = docker(["ps", "-aq", "--no-trunc", "--filter", `label=${STACK_LABEL}=${name}`], dockerHost)
+export function inspectStack(name: string, host?: DockerAddress): Running[] {
+    const ids = docker(["ps", "-aq", "--no-trunc", "--filter", `label=${STACK_LABEL}=${name}`], host)
         .split("\n")
         .filter(Boolean);
     if (ids.length === 0) return [];
-    const containers = JSON.parse(docker(["inspect", ...ids], dockerHost)) as Inspected[];
+    const containers = JSON.parse(docker(["inspect", ...ids], host)) as Inspected[];
     return containers.map((c) => ({
         service: c.Config.Labels[SERVICE_LABEL] as ServiceName,
         container: c.Name.replace(/^\//, ""),
@@ -40,11 +42,11 @@ interface Inspected {
 }
 
 /** Why a container is not healthy: what its probe said last and its last log lines, without any secret of its environment. */
-export function explain(container: string, dockerHost?: string): { probe: string; log: string[]; fix?: string } {
-    const [inspected] = JSON.parse(docker(["inspect", container], dockerHost)) as Inspected[];
+export function explain(container: string, host?: DockerAddress): { probe: string; log: string[]; fix?: string } {
+    const [inspected] = JSON.parse(docker(["inspect", container], host)) as Inspected[];
     const hide = redactor(inspected.Config.Env);
     const probe = inspected.State.Health?.Log.at(-1)?.Output.trim() ?? "";
-    const log = docker(["logs", "--tail", "15", container], dockerHost, "merge").split("\n").filter(Boolean);
+    const log = docker(["logs", "--tail", "15", container], host, "merge").split("\n").filter(Boolean);
     const lines = log.map(hide);
     return { probe: hide(probe), log: lines, fix: KNOWN.find(({ sign }) => sign.test(lines.join("\n")))?.fix };
 }
@@ -81,29 +83,42 @@ const KNOWN = [
     { sign: /heap out of memory|OOM/i, fix: "it ran out of memory: raise services.NAME.memory" },
 ];
 
+/** Docker's socket, or a server that may be elsewhere. */
+export type DockerAddress = string | Pick<ServerSettings, "dockerHost" | "ssh">;
+
 /** What is asked of a Docker host about a stack. */
 export interface Observer {
-    dockerAnswers(dockerHost?: string): boolean;
-    inspectStack(name: string, dockerHost?: string): Running[];
-    explain(container: string, dockerHost?: string): { probe: string; log: string[]; fix?: string };
+    whyNot(host?: DockerAddress): string | undefined;
+    inspectStack(name: string, host?: DockerAddress): Running[];
+    explain(container: string, host?: DockerAddress): { probe: string; log: string[]; fix?: string };
 }
 
-export const DOCKER: Observer = { dockerAnswers, inspectStack, explain };
+export const DOCKER: Observer = { whyNot, inspectStack, explain };
 
-export function dockerAnswers(dockerHost?: string): boolean {
+/** Why Docker does not answer there, in the words of its client or of ssh; undefined when it does. */
+export function whyNot(host?: DockerAddress): string | undefined {
     try {
-        docker(["version"], dockerHost);
-        return true;
-    } catch {
-        return false;
+        docker(["version"], host);
+        return undefined;
+    } catch (error) {
+        return (error as Error).message;
     }
 }
 
+export const dockerAnswers = (host?: DockerAddress) => whyNot(host) === undefined;
+
 /** Runs Docker's client; its own words become the error. `merge` adds standard error to the output, where `docker logs` puts half of it. */
-export function docker(args: string[], dockerHost?: string, output: "stdout" | "merge" = "stdout"): string {
-    const env = { ...process.env, ...(dockerHost ? { DOCKER_HOST: dockerHost } : {}) };
-    const { status, stdout, stderr, error } = spawnSync("docker", args, { env, encoding: "utf8", maxBuffer: 64 << 20 });
-    if (error) throw new Error(`docker cannot be run (${error.message}). Fix: install it, https://docs.docker.com/engine/install`);
+export function docker(args: string[], host?: DockerAddress, output: "stdout" | "merge" = "stdout"): string {
+    const { dockerHost, ssh } = typeof host === "string" ? { dockerHost: host } : { ...host };
+    // Over SSH the server's own client is used: this machine may have none.
+    const remote = ssh && ["docker", "--host", `unix://${ssh.socket}`, ...args].map(quote).join(" ");
+    const [program, words] = ssh ? ["ssh", [...sshOptions(ssh), ...destination(ssh), remote!]] : ["docker", args];
+    const env = { ...process.env, ...(dockerHost && !ssh ? { DOCKER_HOST: dockerHost } : {}) };
+    const { status, stdout, stderr, error } = spawnSync(program, words, { env, encoding: "utf8", maxBuffer: 64 << 20 });
+    if (error)
+        throw new Error(
+            `${program} cannot be run (${error.message}). Fix: install ${ssh ? "an OpenSSH client" : "it, https://docs.docker.com/engine/install"}`,
+        );
     if (status !== 0) throw new Error(`docker ${args[0]}: ${stderr.trim()} ${stdout.trim()}`);
     return output === "merge" ? stdout + stderr : stdout;
 }

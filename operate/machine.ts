@@ -14,7 +14,8 @@ export async function unreachable(
 ): Promise<string[]> {
     const hosts = new Set<string>();
     if (!(await here.hasPulumi())) hosts.add("get.pulumi.com");
-    for (const { reference } of Object.values(settings.images))
+    const [{ kind }] = settings.servers; // another machine pulls by itself
+    for (const { reference } of kind === "local" ? Object.values(settings.images) : [])
         if (!here.hasImage(reference, settings.servers[0].dockerHost)) hosts.add(hostOf(reference));
     const answers = await Promise.all([...hosts].map(async (host) => ({ host, up: await answersHttp(host) })));
     return answers.filter(({ up }) => !up).map(({ host }) => host);

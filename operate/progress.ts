@@ -69,6 +69,18 @@ export function knownFix(error: string): string | undefined {
 
 const FIXES = [
     {
+        sign: /Host key verification failed/,
+        fix: "the server showed another key than servers[].hostKey: if it was installed anew, set its new key (ssh-keyscan, compared with the provider's console); if not, somebody else answers in its place",
+    },
+    {
+        sign: /Permission denied \(publickey/,
+        fix: "the server does not take this key: add its public half to ~/.ssh/authorized_keys there, or give another one (pulumi config set --secret sshKey < FILE)",
+    },
+    {
+        sign: /ssh: connect to host|Connection timed out during banner exchange/,
+        fix: "see servers[].address and port, and that the server runs and its firewall lets this machine in",
+    },
+    {
         sign: /stack is currently locked/,
         fix: "another operation on this stack is under way; if none is (it was killed): npm run up -- --unlock",
     },

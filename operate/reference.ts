@@ -52,6 +52,7 @@ export function reference(): string {
         ...Object.fromEntries(Object.entries(SECRETS).map(([key, { what }]) => [key, what])),
         dkimKey: "RSA private key, PEM: signs what the deployment itself sends",
         certificateKey: "private key, PEM, of certificates.chainFile",
+        sshKey: "private key for servers of kind ssh; without one, ssh's own agent and files are used",
     });
     return `# Configuration
 
@@ -64,8 +65,8 @@ ${rows.join("\n")}
 
 ## Secrets
 
-All but \`certificateKey\` are generated once and protected. To bring old ones, in a restore or a migration, or to give a
-certificate's key: \`pulumi config set --secret KEY\`.
+All but \`certificateKey\` and \`sshKey\` are generated once and protected. To bring old ones, in a restore or a migration, or to give the
+key of a certificate or a server: \`pulumi config set --secret KEY\`.
 
 | key | what it is |
 |---|---|

@@ -1,6 +1,7 @@
 import * as path from "node:path";
 import * as auto from "@pulumi/pulumi/automation";
 import { deploy } from "../components/deploy";
+import { writeConnectionFiles } from "../components/server/connectionFiles";
 import { loadSettings } from "../components/settings/load";
 import { Settings } from "../components/settings/settings";
 import { needDocker, unreachable } from "./machine";
@@ -39,7 +40,8 @@ export async function openSession(name: string, options: { rehearse?: boolean },
     }
     if (missing.length > 0)
         throw new Error(`${missing.join(", ")} cannot be reached from here. Fix: mend the network; or rehearse this stack's config with --rehearse.`);
-    needDocker(settings.servers[0].dockerHost, log);
+    const [{ dockerHost, kind }] = settings.servers;
+    if (kind === "local") needDocker(dockerHost, log);
     return name === DEV ? openDev(config, log) : openOwn(name, config, log);
 }
 
@@ -63,7 +65,9 @@ async function openOwn(name: string, config: Config, log: Log): Promise<Session>
     const pulumiCommand = await findPulumi(log);
     const workspace = await auto.LocalWorkspace.create({ workDir: PROJECT, pulumiCommand });
     try {
-        return { stack: await auto.Stack.select(name, workspace), settings };
+        const stack = await auto.Stack.select(name, workspace);
+        await prepareConnections(stack, settings);
+        return { stack, settings };
     } catch (error) {
         const said = (error as Error).message;
         const fix = /no stack named|not found/.test(said)
@@ -99,7 +103,14 @@ async function openProgram(name: string, config: Config, folder: string, environ
         pulumiHome: env.PULUMI_HOME,
         pulumiCommand,
     });
-    return { stack: await auto.Stack.createOrSelect(name, workspace), settings };
+    const stack = await auto.Stack.createOrSelect(name, workspace);
+    await prepareConnections(stack, settings);
+    return { stack, settings };
+}
+
+/** Health is looked at, and a refresh runs, before the program can write what ssh needs. */
+async function prepareConnections(stack: auto.Stack, { servers, sshKey }: Settings): Promise<void> {
+    writeConnectionFiles(servers, sshKey && (await stack.getConfig("sshKey")).value);
 }
 
 /** Opens a stack with this config on a rehearsal's Docker host, with the program in this process: for tests, which change the config often. */

@@ -3,6 +3,7 @@ import * as path from "node:path";
 import { Problem } from "../errors";
 import { CATALOGUE, ServiceName, publicNames, servicesOf } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
+import { DOCKER_SOCKET, SshConnection, dockerUrl } from "../server/connection";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
 import { Config } from "./schema";
 import { ServerSettings } from "./settings";
@@ -26,12 +27,32 @@ function checkServers(config: Config): Problem[] {
         config.servers.map((s) => s.name),
         "a name of its own for each server",
     );
-    config.servers.forEach(({ kind }, at) => {
-        if (kind !== "local") problems.push({ key: `servers[${at}].kind`, message: `${kind}: not available yet`, fix: "use kind: local" });
-    });
+    config.servers.forEach((server, at) => problems.push(...checkServer(server, `servers[${at}]`)));
     if (config.servers.length > 1)
         problems.push({ key: "servers", message: `got ${config.servers.length} servers; several servers: not available yet`, fix: "keep one" });
     return [...problems, ...checkPlacement(config)];
+}
+
+function checkServer({ kind, address, port, hostKey, jump }: Config["servers"][number], key: string): Problem[] {
+    if (kind === "aws") return [{ key: `${key}.kind`, message: "aws: not available yet", fix: "use kind: local or ssh" }];
+    if (kind === "local")
+        return Object.entries({ address, hostKey, jump })
+            .filter(([, value]) => value !== undefined)
+            .map(([name]) => ({ key: `${key}.${name}`, message: "means nothing on kind: local", fix: `set ${key}.kind to ssh, or remove it` }));
+    const problems: Problem[] = [];
+    if (!address)
+        problems.push({
+            key: `${key}.address`,
+            message: "is missing, wanted the host's IP address or DNS name",
+            fix: `pulumi config set --path '${key}.address' VALUE`,
+        });
+    if (!hostKey)
+        problems.push({
+            key: `${key}.hostKey`,
+            message: "is missing, wanted the host's public key, so that nobody else can answer in its place",
+            fix: `compare ssh-keyscan -t ed25519 -p ${port} ${address ?? "ADDRESS"} with what the provider's console shows, then pulumi config set --path '${key}.hostKey' 'ssh-ed25519 AAAA…'`,
+        });
+    return problems;
 }
 
 function checkPlacement(config: Config): Problem[] {
@@ -65,12 +86,21 @@ function checkPlacement(config: Config): Problem[] {
 
 /** Servers with the services that "all" stands for. */
 export function placed(config: Config): ServerSettings[] {
-    return config.servers.map((server) => ({
-        ...server,
-        kind: "local",
-        dockerHost: server.dockerHost ?? "unix:///var/run/docker.sock",
-        services: server.services === "all" ? servicesOf(config.profile) : server.services,
-    }));
+    return config.servers.map(({ name, services, ...server }) => {
+        const local = server.dockerHost ?? `unix://${DOCKER_SOCKET}`;
+        return { name, services: services === "all" ? servicesOf(config.profile) : services, kind: "local", dockerHost: local };
+    });
+}
+
+/** The same, with how each one is reached. `deployment` names the connections' files. */
+export function reached(config: Config, deployment: string, ownKey: boolean): ServerSettings[] {
+    return placed(config).map((place, at) => {
+        const { kind, address, port, user, hostKey, jump } = config.servers[at];
+        if (kind !== "ssh") return place;
+        const socket = place.dockerHost.slice("unix://".length);
+        const ssh: SshConnection = { alias: `${deployment}-${place.name}`, address: address!, port, user, hostKey: hostKey!, socket, ownKey, jump };
+        return { ...place, kind, dockerHost: dockerUrl(ssh), ssh };
+    });
 }
 
 function checkServices(config: Config): Problem[] {

@@ -4,7 +4,7 @@ import * as runtimeConfig from "@pulumi/pulumi/runtime/config";
 import { Problem, SettingsError } from "../errors";
 import { CATALOGUE, SERVICE_NAMES, ServiceName } from "../services/catalogue";
 import { SECRETS, SecretName } from "../services/secrets";
-import { crossChecks, placed } from "./crosschecks";
+import { crossChecks, reached } from "./crosschecks";
 import { Lock, parseLock, selectImages } from "./images";
 import { Context, RawConfig, parse, readProjectFile } from "./parse";
 import { Config } from "./schema";
@@ -36,7 +36,7 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         domains: config.domains.length > 0 ? config.domains : [config.host],
         profile: config.profile,
         images,
-        servers: placed(config),
+        servers: reached(config, name, raw.sshKey !== undefined),
         network: network(name, config),
         certificates: certificates(config, raw, context.directory),
         data: config.data,
@@ -49,6 +49,7 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         startTimeout: config.startTimeout,
         secrets: Object.fromEntries((Object.keys(SECRETS) as SecretName[]).filter((key) => raw[key]).map((key) => [key, pulumi.secret(raw[key])])),
         dkimKey: raw.dkimKey ? pulumi.secret(raw.dkimKey) : undefined,
+        sshKey: raw.sshKey ? pulumi.secret(raw.sshKey) : undefined,
     };
 }
 

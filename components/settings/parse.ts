@@ -33,7 +33,7 @@ export interface Parsed {
 }
 
 /** Flat secret keys of the config: the application's own, and keys of certificates. Never inside an object, where Pulumi would not encrypt them. */
-export const SECRET_KEYS: string[] = [...Object.keys(SECRETS), "dkimKey", "certificateKey"];
+export const SECRET_KEYS: string[] = [...Object.keys(SECRETS), "dkimKey", "certificateKey", "sshKey"];
 
 /** Structure only: types, formats, unknown keys. All problems at once; the checks across keys follow in crosschecks.ts. */
 export function parse(raw: RawConfig, encrypted: Set<string>): Parsed {
@@ -118,11 +118,13 @@ function fix(where: PropertyKey[]): string {
 }
 
 function checkSecret(key: string, value: string, encrypted: boolean): Problem[] {
-    const fix = `pulumi config set --secret ${key}, or remove it to have one generated`;
+    const fix = `pulumi config set --secret ${key}, or remove it${key in SECRETS || key === "dkimKey" ? " to have one generated" : ""}`;
     if (!encrypted) return [{ key, message: "stands in clear text in the stack file, wanted it encrypted", fix }];
     if (value === ENCRYPTED) return [];
     if (key === "dkimKey" && !isRsaKey(value))
         return [{ key, message: "is not an RSA private key of 1024 bits or more in PEM (RFC 8301 §3.2)", fix }];
+    if (key === "sshKey" && !/^-----BEGIN [A-Z ]*PRIVATE KEY-----\n/.test(value))
+        return [{ key, message: "is not a private key of SSH", fix: "pulumi config set --secret sshKey < ~/.ssh/id_ed25519" }];
     if (!(key in SECRETS)) return [];
     const { format, length, what } = SECRETS[key as SecretName];
     const [pattern, wanted] =

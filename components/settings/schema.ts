@@ -27,6 +27,21 @@ const subnet4 = z.string("an IPv4 subnet such as 10.89.7.0/24").refine((text) =>
 
 const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
 
+const sshKeys = {
+    address: z.union([z.ipv4(), z.ipv6(), dnsName], "an IP address or a DNS name").optional().describe("ssh: IPv4, IPv6 or DNS name of the host."),
+    port: z.int("a port").min(1, "a port from 1").max(65535, "a port up to 65535").default(22).describe("ssh: its SSH port."),
+    user: z
+        .string("a user name")
+        .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "a user name such as root or debian")
+        .default("root")
+        .describe("ssh: root, or a user who may use sudo without a password."),
+    hostKey: z
+        .string("a public host key")
+        .regex(/^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,}={0,2}$/, "a public host key such as ssh-ed25519 AAAA…")
+        .optional()
+        .describe("ssh: public host key, as ssh-keyscan shows it; a server with another one is refused."),
+};
+
 const server = z.strictObject(
     {
         name: z
@@ -34,13 +49,25 @@ const server = z.strictObject(
             .regex(/^[a-z][a-z0-9-]{0,30}$/, "a short lower-case name, such as main")
             .describe("Name of the server in resources."),
         kind: z
-            .enum(["local", "ssh", "aws"], "local (ssh and aws: not available yet)")
-            .describe("local: this machine's Docker. ssh and aws: not available yet."),
+            .enum(["local", "ssh", "aws"], "local or ssh (aws: not available yet)")
+            .describe("local: this machine's Docker. ssh: a host that is reached over SSH. aws: not available yet."),
         dockerHost: z
             .string("a Docker address")
             .regex(/^unix:\/\/\/.+/, "a local socket such as unix:///var/run/docker.sock")
             .optional()
-            .describe("Docker's socket. Default, unix:///var/run/docker.sock."),
+            .describe("Docker's socket on the server. Default, unix:///var/run/docker.sock."),
+        ...sshKeys,
+        jump: z
+            .strictObject(
+                {
+                    ...sshKeys,
+                    address: sshKeys.address.unwrap().describe("IPv4, IPv6 or DNS name of the host between."),
+                    hostKey: sshKeys.hostKey.unwrap().describe("Its public host key."),
+                },
+                "a map with address, hostKey, user and port",
+            )
+            .optional()
+            .describe("ssh: a host that the server is reached through, with the same key."),
         services: z
             .union([z.literal("all"), z.array(serviceName)], `"all" or a list of services`)
             .default("all")
@@ -92,7 +119,7 @@ export const schema = z.strictObject({
     servers: z
         .array(server, "a list of servers")
         .default([])
-        .transform((list) => (list.length > 0 ? list : [{ name: "main", kind: "local" as const, services: "all" as const, dockerHost: undefined }])),
+        .transform((list) => (list.length > 0 ? list : [server.parse({ name: "main", kind: "local" })])),
     network: z
         .strictObject(
             {

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { SshConnection } from "../server/connection";
 import { ImageName, Profile, ServiceName } from "../services/catalogue";
 import { SecretName } from "../services/secrets";
 
@@ -27,6 +28,8 @@ export interface Settings {
     /** Secrets given in the config instead of generated. */
     secrets: Partial<Record<SecretName, pulumi.Output<string>>>;
     dkimKey?: pulumi.Output<string>;
+    /** Private key for servers of kind ssh; without one, ssh uses the operator's agent and files. */
+    sshKey?: pulumi.Output<string>;
 }
 
 export interface Image {
@@ -37,9 +40,11 @@ export interface Image {
 
 export interface ServerSettings {
     name: string;
-    kind: "local";
-    /** Docker's socket. */
+    kind: "local" | "ssh";
+    /** Docker's address: `unix:///…`, or `ssh://…` */
     dockerHost: string;
+    /** How it is reached, on kind ssh. */
+    ssh?: SshConnection;
     services: ServiceName[];
 }
 

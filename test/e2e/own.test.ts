@@ -11,11 +11,12 @@ import { docker, inspectStack } from "../../operate/health";
 import { hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
 import { PROJECT } from "../../operate/stackFile";
 import { WORK } from "../../operate/workspace";
+import { startSshd } from "../rig/sshd";
 import { wipe } from "./world";
 import { generateKey, keyForms } from "../rig/providers/keys";
 import { issue, request } from "../rig/providers/certificates";
 
-// A stack of the operator's own: its own backend and passphrase, forwarding only, data in a directory, a provided certificate.
+// A stack of the operator's own, on a server that is reached over SSH: its own backend and passphrase, forwarding only, data in a directory, a provided certificate.
 // Everything goes through the commands, as processes: `pulumi stack init`, `pulumi config set`, `npm run up` …
 
 const STACK = "e2e-own";
@@ -53,6 +54,7 @@ beforeAll(async () => {
     pulumi(["stack", "init", STACK]);
     writeConfig(config);
     pulumi(["config", "set", "--secret", "certificateKey", "--stack", STACK], key);
+    if (place.sshKey) pulumi(["config", "set", "--secret", "sshKey", "--stack", STACK], place.sshKey);
 });
 afterAll(async () => {
     command("down", "--delete-data", NAME);
@@ -69,6 +71,8 @@ interface Place {
     address: string;
     portOffset: number;
     overlay: Record<string, unknown>;
+    /** Logs in to the server, where it is reached over SSH. */
+    sshKey?: string;
     env: Record<string, string>;
     /** The command that runs `argv` where the registry can be reached. */
     inside(argv: string[]): string[];
@@ -78,9 +82,16 @@ interface Place {
 async function rehearsalPlace(): Promise<Place> {
     const rehearsal = await startRehearsal(hostName("e2e"), path.join(WORK, "rehearsal-e2e"), console.log);
     wipe(rehearsal);
-    const { name, directory, host, overlay, env } = rehearsal;
-    const stop = () => stopRehearsal(name, directory);
-    return { directory, dockerHost: host.dockerHost, address: host.address4, portOffset: 0, overlay, env, inside: host.inside, stop };
+    const { name, directory, host, env } = rehearsal;
+    const sshd = await startSshd(host, path.join(directory, "sshd"));
+    const { port, hostKey, privateKey: sshKey } = sshd;
+    const server = { name: "main", kind: "ssh", address: host.address4, port, hostKey, dockerHost: host.dockerHost };
+    const overlay = { ...rehearsal.overlay, "forwardemail:servers": [server] };
+    const stop = async () => {
+        await sshd.stop();
+        await stopRehearsal(name, directory);
+    };
+    return { directory, dockerHost: host.dockerHost, address: host.address4, portOffset: 0, overlay, sshKey, env, inside: host.inside, stop };
 }
 
 /** Needs Docker and the official CLI on PATH; digests are those that the registries name now. */
@@ -108,8 +119,8 @@ const pulumi = (args: string[], input?: string) => execFileSync("pulumi", args, 
 function writeConfig(values: Record<string, unknown>): void {
     const text = existsSync(FILE) ? readFileSync(FILE, "utf8") : "";
     const salt = /^encryptionsalt:.*$/m.exec(text)?.[0] ?? "";
-    const secret = /^ {2}forwardemail:certificateKey:\n {4}secure: .*$/m.exec(text)?.[0] ?? "";
-    writeFileSync(FILE, `${salt}\n${stringify({ config: values })}${secret}\n`);
+    const secrets = text.match(/^ {2}forwardemail:\w+Key:\n {4}secure: .*$/gm) ?? [];
+    writeFileSync(FILE, `${salt}\n${stringify({ config: values })}${secrets.join("\n")}\n`);
 }
 
 function command(name: "up" | "down" | "output", ...args: string[]): { status: number | null; text: string } {
@@ -195,6 +206,17 @@ test("images:update asks a real registry for digests, names a tag that is not th
     expect(status).toBe(1);
     expect(stderr).toMatch(/:v0\.0\.1: the registry does not know this tag/);
     expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(wanted);
+});
+
+test.skipIf(process.env.E2E_IMAGES === "real")("a server that shows another host key is refused, and nothing is sent to it", () => {
+    const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
+    const other = `ssh-ed25519 ${Buffer.from("\0\0\0\vssh-ed25519\0\0\0 " + "x".repeat(32)).toString("base64")}`;
+    writeConfig({ ...config, "forwardemail:servers": [{ ...server, hostKey: other }] });
+    const before = running();
+    const { status, text } = command("up", "--yes");
+    writeConfig(config);
+    expect([status, running()]).toEqual([1, before]);
+    expect(text).toContain("hostKey");
 });
 
 test("removing the data leaves the directory's files to the operator, and says nothing else is left", () => {

@@ -15,6 +15,9 @@ describe("the plan of each kind of stack, as a reviewer sees it", () => {
                 "forwardemail:version": "v2.15.0",
                 "forwardemail:network": { ipv6: true, subnet: "10.88.0.0/24" },
                 "forwardemail:data": { directory: "/srv/forwardemail" },
+                "forwardemail:servers": [
+                    { name: "vps", kind: "ssh", address: "203.0.113.7", user: "debian", hostKey: `ssh-ed25519 ${"A".repeat(68)}` },
+                ],
                 "forwardemail:environment": { SMTP_MAX_THREADS: "2" },
             },
         ],

@@ -2,7 +2,7 @@ import type { EngineEvent, UpOptions } from "@pulumi/pulumi/automation";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { servicesOf } from "../../components/services/catalogue";
 import { allHealthy, converge } from "../../operate/converge";
-import type { Observer, Running } from "../../operate/health";
+import type { DockerAddress, Observer, Running } from "../../operate/health";
 import { Progress } from "../../operate/progress";
 import type { Session } from "../../operate/session";
 
@@ -12,6 +12,7 @@ const SETTINGS = {
     servers: [{ name: "main", kind: "local", dockerHost: "unix:///x.sock", services: [] }],
     startTimeout: 60,
 } satisfies Parameters<typeof allHealthy>[0];
+const address = (host?: DockerAddress) => (typeof host === "object" ? host.dockerHost : host);
 
 const said: string[] = [];
 const log = (line: string) => void said.push(line);
@@ -42,9 +43,9 @@ function containers(but: Record<string, Change> = {}): Running[] {
 function docker(...views: Array<Record<string, Change>>) {
     const asked: string[] = [];
     const observer: Observer = {
-        dockerAnswers: () => true,
-        inspectStack: (name, dockerHost) => {
-            asked.push(`${name} ${dockerHost}`);
+        whyNot: () => undefined,
+        inspectStack: (name, host) => {
+            asked.push(`${name} ${address(host)}`);
             return containers(views.length > 1 ? views.shift() : views[0]);
         },
         explain: (container) => ({ probe: "", log: [`last words of ${container}`] }),
@@ -74,7 +75,7 @@ describe("waiting for health", () => {
 
     test("ends at once for an unhealthy service: its name, probe, log and known fix are told", async () => {
         const { observer } = docker({ mx: { health: "unhealthy" } });
-        observer.explain = (_, dockerHost) => ({ probe: `no greeting (${dockerHost})`, log: ["one", "two"], fix: "do this" });
+        observer.explain = (_, host) => ({ probe: `no greeting (${address(host)})`, log: ["one", "two"], fix: "do this" });
         expect(await wait(observer)).toEqual([false, 0]);
         expect(said).toEqual([
             "",
@@ -167,10 +168,10 @@ describe("converging", () => {
     test("nothing is touched where Docker does not answer", async () => {
         const empty = stack([]);
         const { observer } = docker({});
-        const result = await run(empty, { asked: [], observer: { ...observer, dockerAnswers: () => false } });
+        const result = await run(empty, { asked: [], observer: { ...observer, whyNot: () => "nobody there" } });
         expect([result, empty.done]).toEqual([{ ok: false, changes: {}, outputs: {} }, []]);
         expect(said).toEqual([
-            "  error: Docker does not answer at unix:///x.sock",
+            "  error: Docker does not answer at unix:///x.sock: nobody there",
             "  fix: start Docker (systemctl start docker) and see that this user may use it (group docker)",
         ]);
     });

@@ -133,8 +133,9 @@ describe("hosts that an up needs", () => {
         stop.push(() => up.server.close());
         return { asked, up: up.host, down: down.host };
     }
+    let kind = "local";
     const settings = (...references: string[]) =>
-        ({ images: references.map((reference) => ({ reference })), servers: [{ dockerHost: SOCKET }] }) as unknown as Parameters<
+        ({ images: references.map((reference) => ({ reference })), servers: [{ kind, dockerHost: SOCKET }] }) as unknown as Parameters<
             typeof unreachable
         >[0];
 
@@ -149,6 +150,14 @@ describe("hosts that an up needs", () => {
         const { asked, up, down } = await registries();
         const here = { hasPulumi: async () => true, hasImage: (reference: string, dockerHost: string) => dockerHost === SOCKET && !!reference };
         expect(await unreachable(settings(`${up}/a:1`, `${down}/c:1`), here)).toEqual([]);
+        expect(asked).toEqual([]);
+    });
+
+    test("are not asked for images that another machine pulls", async () => {
+        const { asked, down } = await registries();
+        kind = "ssh";
+        stop.push(() => (kind = "local"));
+        expect(await unreachable(settings(`${down}/a:1`), { hasPulumi: async () => true, hasImage: () => false })).toEqual([]);
         expect(asked).toEqual([]);
     });
 

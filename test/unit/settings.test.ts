@@ -29,6 +29,8 @@ function problems(raw: Record<string, unknown>): string[] {
     return [];
 }
 
+const HOST_KEY = `ssh-ed25519 ${"A".repeat(68)}`;
+
 describe("a good config", () => {
     test("the host alone is enough", () => {
         const settings = build({});
@@ -104,6 +106,27 @@ describe("bad input, each with one clear message", () => {
         ],
         ["a service placed nowhere", { servers: [{ name: "a", kind: "local", services: ["web"] }] }, "servers: placed nowhere: mongodb, redis"],
         ["an unknown service", { servers: [{ name: "a", kind: "local", services: ["webb"] }] }, "servers[0].services"],
+        [
+            "an address on kind local",
+            { servers: [{ name: "a", kind: "local", address: "192.0.2.1" }] },
+            "servers[0].address: means nothing on kind: local",
+        ],
+        ["no address over SSH", { servers: [{ name: "a", kind: "ssh", hostKey: HOST_KEY }] }, "servers[0].address: is missing"],
+        [
+            "no host key over SSH",
+            { servers: [{ name: "a", kind: "ssh", address: "192.0.2.1", port: 2222 }] },
+            "servers[0].hostKey: is missing, wanted the host's public key",
+        ],
+        [
+            "a host key that is none",
+            { servers: [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: "SHA256:abc" }] },
+            'servers[0].hostKey: got "SHA256:abc", wanted a public host key',
+        ],
+        [
+            "a jump host without a key",
+            { servers: [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY, jump: { address: "jump.example.com" } }] },
+            "servers[0].jump.hostKey: is missing",
+        ],
         ["a kind that comes later", { servers: [{ name: "a", kind: "aws" }] }, "servers[0].kind: aws: not available yet"],
         [
             "a tag that is not in the lock file",

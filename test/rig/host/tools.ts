@@ -9,12 +9,15 @@ const tools = {
     ip: "iproute2",
     iptables: "iptables",
     nsenter: "util-linux",
+    ssh: "openssh-client",
+    sshd: "openssh-server",
 };
 
 /** Services of these packages that would start with the machine. */
 const units: Partial<Record<keyof typeof tools, string[]>> = {
     dockerd: ["docker.service", "docker.socket"],
     "docker-registry": ["docker-registry.service"],
+    sshd: ["ssh.service", "ssh.socket"],
 };
 
 /** Makes sure that a host can be started, installing what is missing where that is possible. */

@@ -1,40 +1,50 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import { SshConnection, overSsh, sshOptions } from "./connection";
 import { HostScript, Server } from "./server";
 
-export interface LocalServerArgs {
-    /** Docker's socket, `unix:///…`. */
+export interface DockerHostArgs {
+    /** Docker's address: `unix:///…`, or `ssh://…` together with `ssh`. */
     dockerHost: string;
+    /** How the host is reached; unset, it is this machine. Its files must be there: connectionFiles.ts. */
+    ssh?: SshConnection;
 }
 
-/** This machine's Docker. */
-export class LocalServer extends pulumi.ComponentResource implements Server {
+/** A machine with Docker: this one, or one that is reached over SSH. Scripts are the same text on both. */
+export class DockerHost extends pulumi.ComponentResource implements Server {
     public readonly provider: docker.Provider;
     public readonly apiVersion: pulumi.Output<string>;
     public readonly ready: pulumi.Resource;
-    private readonly dockerHost: string;
 
     constructor(
         public readonly name: string,
-        args: LocalServerArgs,
+        private readonly args: DockerHostArgs,
         opts?: pulumi.ComponentResourceOptions,
     ) {
-        super("forwardemail:server:LocalServer", name, {}, opts);
-        this.dockerHost = args.dockerHost;
+        super("forwardemail:server:DockerHost", name, {}, opts);
         const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this });
-        this.provider = new docker.Provider(name, { host: args.dockerHost }, { parent: this, dependsOn: [docked] });
+        this.provider = new docker.Provider(
+            name,
+            { host: args.dockerHost, sshOpts: args.ssh && sshOptions(args.ssh) },
+            { parent: this, dependsOn: [docked] },
+        );
         this.ready = docked;
         this.apiVersion = docked.stdout;
         this.registerOutputs({ apiVersion: this.apiVersion });
     }
 
     run(name: string, { script, environment, seesPreviousOutput, stdin }: HostScript, opts: pulumi.CustomResourceOptions): command.local.Command {
+        const { dockerHost, ssh } = this.args;
+        // Not the caller's context: it may be another machine.
+        const variables = { ...environment, DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost };
+        const names = [...Object.keys(variables), ...(seesPreviousOutput ? ["PULUMI_COMMAND_STDOUT"] : [])];
         return new command.local.Command(
             name,
             {
                 create: script,
-                environment: { ...environment, DOCKER_HOST: this.dockerHost }, // not the caller's context: it may be another machine
+                interpreter: ssh && overSsh(ssh, names.sort()),
+                environment: variables,
                 stdin,
                 // A script whose output could echo its secret input stays silent; its error output is still reported when it fails.
                 logging: stdin === undefined ? command.local.Logging.Stderr : command.local.Logging.None,
