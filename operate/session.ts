@@ -54,6 +54,17 @@ export async function openExisting(name: string, options: { rehearse?: boolean }
     return name === DEV ? openDev(config, log) : openOwn(name, config, log);
 }
 
+/** Settings of a stack, with what is needed to reach its servers; it need not be deployed. */
+export async function openConfigured(name: string, log: Log): Promise<Settings> {
+    const config = readStackFile(name).config ?? {};
+    const settings = settingsFrom(name, config, { allowUnpinned: true });
+    if (!settings.servers.some(({ ssh }) => ssh)) return settings;
+    if (settings.sshKey)
+        await openOwn(name, config, log); // only Pulumi can decrypt it
+    else writeConnectionFiles(settings.servers);
+    return settings;
+}
+
 async function openDev(config: Config, log: Log): Promise<Session> {
     const all = { ...config, ...(await pinImages(config, path.join(LOCAL, "images.lock.json"), log)) };
     return openProgram(DEV, all, LOCAL, {}, log);

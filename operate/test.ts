@@ -3,6 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { MONGODB, REDIS } from "../components/services/databases";
+import { DOCKER_SOCKET, SshConnection, overSsh } from "../components/server/connection";
+import { MUST_PASS } from "../components/server/host/preflight";
 import { INSTALL } from "../components/services/files";
 import { CLAIM, TOGETHER } from "../components/services/store";
 import { obstacle } from "../test/rig/obstacle";
@@ -75,6 +77,16 @@ function missingLinters(): string[] {
     ];
 }
 
+const EXAMPLE: SshConnection = {
+    alias: "x",
+    address: "192.0.2.1",
+    port: 22,
+    user: "debian",
+    hostKey: "ssh-ed25519 AAAA",
+    socket: DOCKER_SOCKET,
+    ownKey: true,
+};
+
 /** The host scripts of the program, as the golden plan has them, in files of their own. */
 function writtenScripts(): string[] {
     const plan = JSON.parse(readFileSync(path.join(PROJECT, "test/plan/golden/dev.json"), "utf8")) as Array<{
@@ -84,13 +96,20 @@ function writtenScripts(): string[] {
     }>;
     const directory = mkdtempSync(path.join(tmpdir(), "scripts-"));
     const scripts = Object.fromEntries(plan.filter(({ type }) => type === "command:local:Command").map(({ name, inputs }) => [name, inputs.create]));
-    return Object.entries({ ...scripts, claim: CLAIM, together: TOGETHER, install: INSTALL, mongodb: MONGODB, redis: REDIS }).map(
-        ([name, script]) => {
-            const file = path.join(directory, `${name}.sh`);
-            writeFileSync(file, `#!/bin/${name === "mongodb" ? "bash" : "sh"}\n${script}\n`);
-            return file;
-        },
-    );
+    return Object.entries({
+        ...scripts,
+        claim: CLAIM,
+        together: TOGETHER,
+        install: INSTALL,
+        preflight: MUST_PASS,
+        ssh: overSsh(EXAMPLE, ["A", "B"])[2],
+        mongodb: MONGODB,
+        redis: REDIS,
+    }).map(([name, script]) => {
+        const file = path.join(directory, `${name}.sh`);
+        writeFileSync(file, `#!/bin/${name === "mongodb" ? "bash" : "sh"}\n${script}\n`);
+        return file;
+    });
 }
 
 function vitest(project: string): Totals {

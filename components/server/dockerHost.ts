@@ -2,6 +2,7 @@ import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { SshConnection, overSsh, sshOptions } from "./connection";
+import { MUST_PASS, PreflightValues } from "./host/preflight";
 import { HostScript, Server } from "./server";
 
 export interface DockerHostArgs {
@@ -9,6 +10,8 @@ export interface DockerHostArgs {
     dockerHost: string;
     /** How the host is reached; unset, it is this machine. Its files must be there: connectionFiles.ts. */
     ssh?: SshConnection;
+    /** Values of the preflight; unset, there is none: this machine is the operator's own. */
+    preflight?: PreflightValues;
 }
 
 /** A machine with Docker: this one, or one that is reached over SSH. Scripts are the same text on both. */
@@ -23,7 +26,8 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
         opts?: pulumi.ComponentResourceOptions,
     ) {
         super("forwardemail:server:DockerHost", name, {}, opts);
-        const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this });
+        const fit = args.preflight && [this.run(`${name}-preflight`, { script: MUST_PASS, environment: args.preflight }, { parent: this })];
+        const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this, dependsOn: fit });
         this.provider = new docker.Provider(
             name,
             { host: args.dockerHost, sshOpts: args.ssh && sshOptions(args.ssh) },

@@ -86,9 +86,9 @@ function checkPlacement(config: Config): Problem[] {
 
 /** Servers with the services that "all" stands for. */
 export function placed(config: Config): ServerSettings[] {
-    return config.servers.map(({ name, services, ...server }) => {
+    return config.servers.map(({ name, services, reach, ...server }) => {
         const local = server.dockerHost ?? `unix://${DOCKER_SOCKET}`;
-        return { name, services: services === "all" ? servicesOf(config.profile) : services, kind: "local", dockerHost: local };
+        return { name, services: services === "all" ? servicesOf(config.profile) : services, kind: "local", dockerHost: local, reach };
     });
 }
 

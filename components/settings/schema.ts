@@ -1,5 +1,6 @@
 import * as net from "node:net";
 import { z } from "zod";
+import { REACH } from "../server/host/preflight";
 import { SERVICE_NAMES } from "../services/catalogue";
 
 // The shape of a stack's config. Each message ends the sentence "got X, wanted …".
@@ -57,6 +58,10 @@ const server = z.strictObject(
             .optional()
             .describe("Docker's socket on the server. Default, unix:///var/run/docker.sock."),
         ...sshKeys,
+        reach: z
+            .array(z.string("host:port").regex(/^[a-zA-Z0-9.-]+:\d{1,5}$/, "host:port, such as ghcr.io:443"), "a list of host:port")
+            .default(REACH)
+            .describe("What the host must be able to connect to, looked at before the first change."),
         jump: z
             .strictObject(
                 {

@@ -46,6 +46,8 @@ export interface ServerSettings {
     /** How it is reached, on kind ssh. */
     ssh?: SshConnection;
     services: ServiceName[];
+    /** What the host must be able to connect to, `host:port`. */
+    reach: string[];
 }
 
 export interface NetworkSettings {

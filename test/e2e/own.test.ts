@@ -85,7 +85,15 @@ async function rehearsalPlace(): Promise<Place> {
     const { name, directory, host, env } = rehearsal;
     const sshd = await startSshd(host, path.join(directory, "sshd"));
     const { port, hostKey, privateKey: sshKey } = sshd;
-    const server = { name: "main", kind: "ssh", address: host.address4, port, hostKey, dockerHost: host.dockerHost };
+    const server = {
+        name: "main",
+        kind: "ssh",
+        address: host.address4,
+        port,
+        hostKey,
+        dockerHost: host.dockerHost,
+        reach: [`${host.address4}:${port}`],
+    };
     const overlay = { ...rehearsal.overlay, "forwardemail:servers": [server] };
     const stop = async () => {
         await sshd.stop();
@@ -123,7 +131,7 @@ function writeConfig(values: Record<string, unknown>): void {
     writeFileSync(FILE, `${salt}\n${stringify({ config: values })}${secrets.join("\n")}\n`);
 }
 
-function command(name: "up" | "down" | "output", ...args: string[]): { status: number | null; text: string } {
+function command(name: "up" | "down" | "output" | "preflight", ...args: string[]): { status: number | null; text: string } {
     const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
     const run = spawnSync(tsx, [path.join(PROJECT, "operate", `${name}.ts`), "--stack", STACK, ...args], {
         env: environment(),
@@ -142,6 +150,13 @@ const served = (port: number, servername: string) =>
         });
         socket.on("error", reject);
     });
+
+test("the server is looked at over the same connection before anything is on it", () => {
+    const { status, text } = command("preflight");
+    expect(text).toMatch(/^pass {2}ports /m);
+    expect(text).not.toMatch(/^fail/m);
+    expect([status, running()]).toEqual([0, []]);
+});
 
 test("comes up with the services of its profile and the certificate it was given", async () => {
     const { status, text } = command("up", "--yes");

@@ -1,0 +1,34 @@
+import { spawnSync } from "node:child_process";
+import { parseArgs } from "node:util";
+import { overSsh } from "../components/server/connection";
+import { Check, PREFLIGHT, parsePreflight, preflightValues } from "../components/server/host/preflight";
+import { openConfigured } from "./session";
+
+const HELP = `npm run preflight -- [--stack NAME]
+
+Looks whether a stack's server is fit for it, and changes nothing: system, processor, memory, disk, ports, clock, addresses, resolver,
+outbound connections. The first \`up\` of a server does the same. Ends with 1 where something fails.
+
+  --stack NAME   reads Pulumi.NAME.yaml; default dev
+`;
+
+async function main(): Promise<void> {
+    const { values } = parseArgs({ options: { stack: { type: "string", default: "dev" }, help: { type: "boolean", short: "h" } } });
+    if (values.help) return void process.stdout.write(HELP);
+    const settings = await openConfigured(values.stack, console.log);
+    const [server] = settings.servers;
+    const variables = preflightValues(settings, server);
+    const [program, ...args] = server.ssh ? overSsh(server.ssh, Object.keys(variables)) : ["/bin/sh", "-c"];
+    const { stdout, stderr, status } = spawnSync(program, [...args, PREFLIGHT], { encoding: "utf8", env: { ...process.env, ...variables } });
+    const checks = parsePreflight(stdout);
+    if (status !== 0 || checks.length === 0) throw new Error(`Server ${server.name} cannot be looked at: ${stderr.trim()}`);
+    for (const line of checks.flatMap(lines)) console.log(line);
+    process.exitCode = checks.some(({ level }) => level === "fail") ? 1 : 0;
+}
+
+const lines = ({ level, check, found, fix }: Check) => [`${level}  ${check.padEnd(12)} ${found}`, ...(fix ? [`      fix: ${fix}`] : [])];
+
+main().catch((error: Error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+});

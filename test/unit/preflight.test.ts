@@ -1,0 +1,113 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { MUST_PASS, PREFLIGHT, parsePreflight } from "../../components/server/host/preflight";
+
+// The script itself, with stand-ins for the programs that it asks; what it reads from /proc is this machine's.
+
+let folder: string;
+beforeEach(() => {
+    folder = mkdtempSync(path.join(tmpdir(), "preflight-"));
+    program("id", 'if [ "$1" = -u ]; then echo 0; else echo root; fi');
+    program("ss", "true");
+    program("docker", "true");
+    program("ip", "echo '2: eth0    inet 203.0.113.7/24 scope global eth0'");
+    program("timedatectl", "echo yes");
+    program("uname", "echo x86_64");
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const program = (name: string, body: string) => writeFileSync(path.join(folder, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+
+function run(script: string, reach = ""): Promise<{ status: number | null; stdout: string; stderr: string }> {
+    const env = {
+        PATH: `${folder}:${process.env.PATH}`,
+        DATA_DIRECTORY: `${folder}/not/there/yet`,
+        PORTS: "25 443",
+        REACH: reach,
+        STACK: "forwardemail-x",
+    };
+    const child = spawn("sh", ["-c", script], { env });
+    const output = { stdout: "", stderr: "" };
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (output.stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
+    return new Promise((resolve) => child.on("close", (status) => resolve({ status, ...output })));
+}
+async function find(check: string, reach?: string) {
+    const { stdout, stderr, status } = await run(PREFLIGHT, reach);
+    expect([stderr, status]).toEqual(["", 0]);
+    return parsePreflight(stdout).find((finding) => finding.check === check);
+}
+
+describe("preflight", () => {
+    test("says one line a check, and what is not a pass has a fix", async () => {
+        const findings = parsePreflight((await run(PREFLIGHT)).stdout);
+        expect(findings.map(({ check }) => check)).toEqual(["os", "processor", "memory", "disk", "ports", "clock", "addresses", "resolver"]);
+        for (const { level, fix } of findings) expect(fix !== "").toBe(level !== "pass");
+    });
+
+    test("a port that a program holds fails, with the program's name", async () => {
+        program("ss", `case "$*" in *":25"*) echo 'LISTEN 0 100 0.0.0.0:25 0.0.0.0:* users:(("master",pid=9,fd=13))' ;; esac`);
+        expect(await find("ports")).toMatchObject({ level: "fail", found: "taken: 25 (master )" });
+    });
+
+    test("a port that another container publishes fails, where it listens nowhere too", async () => {
+        program("docker", `case "$*" in *"label=forwardemail.stack="*) ;; *.Ports*) echo '0.0.0.0:443->8443/tcp' ;; esac`);
+        expect(await find("ports")).toMatchObject({ level: "fail", found: "taken: 443 (a container )" });
+    });
+
+    test("ports of the deployment's own containers are free for it", async () => {
+        program("docker", `case "$*" in *"label=forwardemail.stack=forwardemail-x"* | "ps --format {{.Ports}}") echo '0.0.0.0:25->2525/tcp' ;; esac`);
+        program("ss", `case "$*" in *":25"*) echo 'LISTEN 0 100 0.0.0.0:25 0.0.0.0:* users:(("docker-proxy",pid=9,fd=4))' ;; esac`);
+        expect(await find("ports")).toMatchObject({ level: "pass" });
+    });
+
+    test("containers of nobody's stack are named", async () => {
+        program("docker", `case "$*" in *"{{.Label"*) printf 'wiki \\nmx forwardemail-x\\n' ;; esac`);
+        expect(await find("neighbours")).toMatchObject({ level: "warn", found: "other containers: wiki" });
+    });
+
+    test.each([
+        ["10.0.0.5/24", "warn"],
+        ["172.31.1.1/16", "warn"],
+        ["100.64.0.9/10", "warn"],
+        ["fd00::5/64", "warn"],
+        ["172.32.1.1/16", "pass"],
+        ["2001:db8::5/64", "pass"],
+    ])("an interface with %s: %s", async (address, level) => {
+        program("ip", `echo '2: eth0    inet ${address} scope global eth0'`);
+        expect(await find("addresses")).toMatchObject({ level });
+    });
+
+    test("an outbound connection that is refused fails, and on port 25 warns", async () => {
+        const server = createServer((socket) => socket.end()).listen(0, "127.0.0.1");
+        await new Promise((resolve) => server.once("listening", resolve));
+        const { port } = server.address() as AddressInfo;
+        expect(await find(`outbound ${port}`, `127.0.0.1:${port}`)).toMatchObject({ level: "pass" });
+        await new Promise((resolve) => server.close(resolve));
+        expect(await find(`outbound ${port}`, `127.0.0.1:${port}`)).toMatchObject({ level: "fail" });
+        expect(await find("outbound 25", "127.0.0.199:25")).toMatchObject({ level: "warn", fix: expect.stringContaining("no relay") });
+    });
+
+    test("who is not root is told so, and nothing else", async () => {
+        program("id", 'if [ "$1" = -u ]; then echo 1000; else echo debian; fi');
+        expect(parsePreflight((await run(PREFLIGHT)).stdout)).toEqual([
+            { level: "fail", check: "user", found: "debian", fix: "log in as root, or as one who may use sudo without a password" },
+        ]);
+    });
+
+    test("as a step of an up it ends with 1 and one line for each failure, and passes over warnings", async () => {
+        program("ip", "true");
+        expect((await run(MUST_PASS)).status).toBe(0);
+        program("uname", "echo riscv64");
+        const { status, stdout, stderr } = await run(MUST_PASS);
+        expect([status, stderr]).toEqual([1, "Preflight: processor: riscv64. Fix: the images are made for x86_64 and aarch64\n"]);
+        expect(parsePreflight(stdout).length).toBeGreaterThan(5);
+    });
+
+    test("a greeting of the shell is no finding", () =>
+        expect(parsePreflight("Welcome!\n\npass\tos\tDebian\t")).toEqual([{ level: "pass", check: "os", found: "Debian", fix: "" }]));
+});
