@@ -130,7 +130,7 @@ resolver() {
     servers=$(sed -n 's/^nameserver *//p' /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null | grep -v '^127\\.' | sort -u | tr '\\n' ' ')
     case " $servers" in
         *" 8.8."* | *" 1.1.1.1 "* | *" 1.0.0.1 "* | *" 9.9.9.9 "*) say warn resolver "public: $servers" "block lists refuse questions from public resolvers (Spamhaus): use the provider's, or a resolver of the server's own" ;;
-        *) say pass resolver "\${servers:-of the server's own}" ;;
+        *) say pass resolver "\${servers:-on the server itself}" ;;
     esac
 }
 
