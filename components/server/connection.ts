@@ -88,7 +88,8 @@ export function overSsh(connection: SshConnection, variables: string[]): string[
         "/bin/sh",
         "-c",
         `quote() { printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\\\\\''/g")"; }
-words= value=
+words=''
+value=''
 for name in ${variables.join(" ")}; do
     eval "value=\\\${$name-}"
     words="$words $name=$(quote "$value")"

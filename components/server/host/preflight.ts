@@ -102,7 +102,7 @@ ports() {
         case " $ours" in *":$port->"*) continue ;; esac
         taken="$taken$port (\${who:-a container }) "
     done
-    if [ -n "$taken" ]; then say fail ports "taken: $taken" "stop these programs: \`ss -ltnp\` and \`docker ps\` show them; a mail server of the distribution goes with apt-get purge"
+    if [ -n "$taken" ]; then say fail ports "taken: $taken" "stop these programs (ss -ltnp and docker ps show them); a mail server of the distribution goes with apt-get purge"
     else say pass ports "free, or ours: $PORTS"; fi
 }
 # Without a userland proxy a published port listens nowhere.
@@ -137,6 +137,7 @@ resolver() {
 reach() {
     for target in $REACH; do (
         host=\${target%:*} port=\${target##*:}
+        # shellcheck disable=SC2016
         if timeout 8 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "$host" "$port" 2>/dev/null; then say pass "outbound $port" "$target"
         elif [ "$port" = 25 ]; then say warn "outbound 25" "$target cannot be reached" "ask the provider to open port 25: without it no mail leaves, because the application has no relay"
         else say fail "outbound $port" "$target cannot be reached" "see the server's DNS and the provider's firewall"; fi
