@@ -24,6 +24,8 @@ const NAME = `forwardemail-${STACK}`;
 const HOST = "own.example.test";
 const FILE = path.join(PROJECT, `Pulumi.${STACK}.yaml`);
 
+const ANOTHER_KEY = `ssh-ed25519 ${Buffer.from("\0\0\0\vssh-ed25519\0\0\0 " + "x".repeat(32)).toString("base64")}`;
+
 let place: Place;
 let folder: string;
 let data: string;
@@ -158,6 +160,21 @@ test("the server is looked at over the same connection before anything is on it"
     expect([status, running()]).toEqual([0, []]);
 });
 
+test.skipIf(process.env.E2E_IMAGES === "real")("it is reached through a jump host too, whose key is pinned as well", () => {
+    const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
+    const { address, port, hostKey } = server;
+    const through = (jump: object) => {
+        writeConfig({ ...config, "forwardemail:servers": [{ ...server, jump }] });
+        return command("preflight");
+    };
+    expect(through({ address, port, hostKey })).toMatchObject({ status: 0, text: expect.stringMatching(/^pass {2}ports /m) });
+    expect(through({ address, port, hostKey: ANOTHER_KEY })).toMatchObject({
+        status: 1,
+        text: expect.stringContaining("Host key verification failed"),
+    });
+    writeConfig(config);
+});
+
 test("comes up with the services of its profile and the certificate it was given", async () => {
     const { status, text } = command("up", "--yes");
     expect(text).toContain("every service is healthy");
@@ -225,8 +242,7 @@ test("images:update asks a real registry for digests, names a tag that is not th
 
 test.skipIf(process.env.E2E_IMAGES === "real")("a server that shows another host key is refused, and nothing is sent to it", () => {
     const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
-    const other = `ssh-ed25519 ${Buffer.from("\0\0\0\vssh-ed25519\0\0\0 " + "x".repeat(32)).toString("base64")}`;
-    writeConfig({ ...config, "forwardemail:servers": [{ ...server, hostKey: other }] });
+    writeConfig({ ...config, "forwardemail:servers": [{ ...server, hostKey: ANOTHER_KEY }] });
     const before = running();
     const { status, text } = command("up", "--yes");
     writeConfig(config);
