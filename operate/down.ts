@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
+import { removeConnectionFiles } from "../components/server/connectionFiles";
 import { Progress, describe } from "./progress";
 import { stopRehearsal } from "./rehearsal";
 import { Session, openExisting } from "./session";
@@ -35,6 +36,7 @@ async function main(): Promise<void> {
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, log);
     if (values.unlock) await session.stack.cancel();
     await remove(session, doomed !== undefined, log);
+    removeConnectionFiles(session.settings.servers);
     if (session.rehearsal) await stopRehearsal(session.rehearsal.name, session.rehearsal.directory);
 }
 

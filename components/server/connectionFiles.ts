@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import type { ServerSettings } from "../settings/settings";
@@ -10,6 +10,12 @@ import { filesOf } from "./connection";
  */
 export function writeConnectionFiles(servers: ServerSettings[], key?: string): void {
     for (const { ssh } of servers) for (const { file, text } of ssh ? filesOf(ssh, key) : []) write(path.join(home(), file), text);
+}
+
+/** Takes them away again, with the private key: every command that needs them writes them. */
+export function removeConnectionFiles(servers: ServerSettings[]): void {
+    for (const { ssh } of servers)
+        for (const { file } of ssh ? filesOf(ssh) : []) rmSync(path.join(home(), path.dirname(file)), { recursive: true, force: true });
 }
 
 /** Home as ssh sees it: the user database's. */

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
 import * as path from "node:path";
 import * as tls from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -212,7 +212,10 @@ test("a lock that a killed operation left is named with its fix, and --unlock re
 });
 
 test("down leaves the data; data without its mark is refused until it is adopted", () => {
+    const key = path.join(userInfo().homedir, ".forwardemail", `${NAME}-main`, "key");
+    if (place.sshKey) expect(statSync(key).mode & 0o777).toBe(0o600);
     expect(command("down").status).toBe(0);
+    expect(existsSync(path.dirname(key))).toBe(false);
     expect(running()).toEqual([]);
     expect(existsSync(path.join(data, "mongodb", ".forwardemail"))).toBe(true);
     rmSync(path.join(data, "mongodb", ".forwardemail"));
