@@ -10,7 +10,8 @@ export interface Daemon {
     argv: string[];
     /** Programs that must not be left from an earlier start. */
     processes: string[];
-    namespace: string;
+    /** Left out: the machine's own. */
+    namespace?: string;
     logFile: string;
     /** Writes its configuration. */
     prepare(): void;
@@ -18,7 +19,7 @@ export interface Daemon {
     ready(): Promise<boolean>;
 }
 
-const programs = ["dockerd", "containerd", "containerd-shim-runc-v2", "docker-registry"];
+const programs = ["dockerd", "containerd", "containerd-shim-runc-v2", "docker-registry", "node"];
 
 /** Processes of a host: its programs, started with a file below its own run directory. Unlike a pid file, never stale. */
 export function processesOf(runDir: string, names = programs): number[] {
@@ -43,7 +44,8 @@ function commandOf(pid: number): string[] {
 export async function start(daemon: Daemon, seconds: number): Promise<void> {
     daemon.prepare();
     const log = fs.openSync(daemon.logFile, "a");
-    const [program, ...argv] = enter(daemon.namespace, [daemon.program, ...daemon.argv]);
+    const command = [daemon.program, ...daemon.argv];
+    const [program, ...argv] = daemon.namespace ? enter(daemon.namespace, command) : command;
     const child = spawn(program, argv, { detached: true, stdio: ["ignore", log, log] });
     fs.closeSync(log);
     child.unref();

@@ -14,9 +14,23 @@ export interface HostNetwork {
     machine6: string;
     outside4: string;
     outside6: string;
+    /** The host's own end of the link to the internet. */
+    uplink4: string;
+    uplink6: string;
+    /** The network of the servers that run on the host (vps.ts). */
+    servers: Subnets;
 }
 
-/** The host's subnets are 10.231.INDEX.0/29 and fd00:231:INDEX::/48, by a number from 0 to 249 made of its name. */
+export interface Subnets {
+    subnet4: string;
+    gateway4: string;
+    subnet6: string;
+    gateway6: string;
+    /** Addresses of a server, by a number from 2 to 14. */
+    address(number: number): { address4: string; address6: string };
+}
+
+/** The host's subnets are 10.231.INDEX.0/27 and fd00:231:INDEX::/48, by a number from 0 to 249 made of its name. */
 const indexOf = (name: string): number => [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 250, 0);
 
 export function networkOf(name: string): HostNetwork {
@@ -30,6 +44,15 @@ export function networkOf(name: string): HostNetwork {
         machine6: `fd00:231:${index}:a::1`,
         outside4: `10.231.${index}.6`,
         outside6: `fd00:231:${index}:b::2`,
+        uplink4: `10.231.${index}.5`,
+        uplink6: `fd00:231:${index}:b::1`,
+        servers: {
+            subnet4: `10.231.${index}.16/28`,
+            gateway4: `10.231.${index}.17`,
+            subnet6: `fd00:231:${index}:c::/64`,
+            gateway6: `fd00:231:${index}:c::1`,
+            address: (number) => ({ address4: `10.231.${index}.${16 + number}`, address6: `fd00:231:${index}:c::${number.toString(16)}` }),
+        },
     };
 }
 
@@ -43,17 +66,17 @@ export async function runIn(namespace: string, argv: string[]): Promise<string> 
 
 /** Makes namespaces, links, addresses and routes. */
 export async function makeNetwork(name: string): Promise<void> {
-    const { inside, outside, machine4, machine6, outside4, outside6 } = networkOf(name);
+    const { inside, outside, machine4, machine6, outside4, outside6, uplink4, uplink6 } = networkOf(name);
     const index = indexOf(name);
     const [link, net4, net6] = [`rig${index}`, `10.231.${index}`, `fd00:231:${index}`];
-    if (fs.existsSync(`/sys/class/net/${link}`)) throw new Error(`Another host has the subnet ${net4}.0/29 already: rename "${name}".`);
+    if (fs.existsSync(`/sys/class/net/${link}`)) throw new Error(`Another host has the subnet ${net4}.0/27 already: rename "${name}".`);
     for (const namespace of [inside, outside]) await run("ip", ["netns", "add", namespace]);
     await ip(`link add ${link} type veth peer name eth0 netns ${inside}`);
     await ip(`-n ${inside} link add eth1 type veth peer name eth0 netns ${outside}`);
 
     await endpoint("", link, `${machine4}/30`, `${machine6}/64`);
     await endpoint(inside, "eth0", `${net4}.2/30`, `${net6}:a::2/64`);
-    await endpoint(inside, "eth1", `${net4}.5/30`, `${net6}:b::1/64`);
+    await endpoint(inside, "eth1", `${uplink4}/30`, `${uplink6}/64`);
     await endpoint(outside, "eth0", `${outside4}/30`, `${outside6}/64`);
     for (const namespace of [inside, outside]) {
         await ip(`-n ${namespace} link set lo up`);
@@ -62,8 +85,8 @@ export async function makeNetwork(name: string): Promise<void> {
 
     // Whatever the host sends anywhere else reaches the outside and is refused there at once instead of timing out.
     for (const [family, via, back, host] of [
-        ["-4", outside4, `${net4}.5`, `${net4}.0/30`],
-        ["-6", outside6, `${net6}:b::1`, `${net6}:a::/64`],
+        ["-4", outside4, uplink4, `${net4}.0/30`],
+        ["-6", outside6, uplink6, `${net6}:a::/64`],
     ]) {
         await ip(`${family} -n ${inside} route add default via ${via}`);
         await ip(`${family} -n ${outside} route add ${host} via ${back}`);

@@ -4,8 +4,9 @@ import * as fs from "node:fs";
 import { cached } from "./cache";
 import { type Log, run } from "./run";
 
-const release = "bookworm";
-const packages = ["bash", "ca-certificates", "curl", "libnginx-mod-stream", "netcat-openbsd", "nginx-light", "openssl", "procps", "redis-server"];
+export const release = "bookworm";
+/** What the stand-in images share. */
+const shared = ["bash", "ca-certificates", "curl", "libnginx-mod-stream", "netcat-openbsd", "nginx-light", "openssl", "procps", "redis-server"];
 /** What only an installation needs, and device nodes: Docker brings its own. */
 const left = [
     "./dev/*",
@@ -18,15 +19,15 @@ const left = [
     "./usr/share/man/*",
 ];
 
-/** The path of a tar with the root file system that all stand-in images share. */
-export function debianRoot(log: Log): Promise<string> {
+/** The path of a tar with a root file system that has these packages. */
+export function debianRoot(log: Log, packages = shared): Promise<string> {
     const hash = createHash("sha256")
         .update(JSON.stringify([release, packages, left]))
         .digest("hex")
         .slice(0, 16);
     return cached(`debian-${hash}.tar`, async (file) => {
         await needDebootstrap(log);
-        log("stand-in images: Debian root file system (40 s)");
+        log("stand-in images: Debian root file system (40 s to 2 minutes)");
         const root = `${file}.root`;
         try {
             await run("debootstrap", ["--variant=minbase", `--include=${packages.join(",")}`, release, root]);
