@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { createCertificate } from "./certificates/certificates";
 import { DockerHost } from "./server/dockerHost";
+import { firewallRules } from "./server/host/firewall";
 import { preflightValues } from "./server/host/preflight";
 import { CATALOGUE, publicNames, servicesOf, under } from "./services/catalogue";
 import { publicUrl } from "./services/environment";
@@ -28,7 +29,11 @@ export function deploy(settings: Settings): Outputs {
     const certificate = createCertificate(name, settings.certificates, publicNames(settings.host, settings.profile), {});
 
     const [place] = settings.servers;
-    const server = new DockerHost(`${name}-${place.name}`, { ...place, preflight: place.ssh && preflightValues(settings, place) });
+    const server = new DockerHost(`${name}-${place.name}`, {
+        ...place,
+        preflight: place.ssh && preflightValues(settings, place),
+        setUp: place.ssh && place.engine && { engine: place.engine, firewall: firewallRules(settings, place), identity: place.ssh.hostKey },
+    });
     new Services(name, { settings, server, secrets, certificate }, { providers: [server.provider] });
 
     return {

@@ -4,7 +4,10 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { MONGODB, REDIS } from "../components/services/databases";
 import { DOCKER_SOCKET, SshConnection, overSsh } from "../components/server/connection";
+import { ENGINE, UNDO_ENGINE } from "../components/server/host/engine";
+import { CONFIRM, FIREWALL, UNDO_FIREWALL } from "../components/server/host/firewall";
 import { MUST_PASS } from "../components/server/host/preflight";
+import { SYSTEM, UNDO_SYSTEM } from "../components/server/host/system";
 import { INSTALL } from "../components/services/files";
 import { CLAIM, TOGETHER } from "../components/services/store";
 import { obstacle } from "../test/rig/obstacle";
@@ -102,6 +105,12 @@ function writtenScripts(): string[] {
         together: TOGETHER,
         install: INSTALL,
         preflight: MUST_PASS,
+        system: SYSTEM,
+        engine: ENGINE,
+        firewall: FIREWALL,
+        confirm: CONFIRM,
+        undo: [UNDO_SYSTEM, UNDO_ENGINE, UNDO_FIREWALL].map((script) => `(${script}\n)`).join("\n"),
+        confirmed: overSsh(EXAMPLE, ["A", "B"], CONFIRM)[2],
         ssh: overSsh(EXAMPLE, ["A", "B"])[2],
         mongodb: MONGODB,
         redis: REDIS,

@@ -55,6 +55,8 @@ function common(connection: SshConnection, alias: string): string[] {
         GlobalKnownHostsFile: "/dev/null",
         ...(connection.ownKey ? { IdentityFile: `${folder}/key`, IdentitiesOnly: "yes" } : {}),
         ConnectTimeout: "15",
+        // Every connection is a new one, whatever the operator's ssh_config shares.
+        ControlPath: "none",
         // A server that is gone ends a session after a minute instead of never.
         ServerAliveInterval: "15",
         ServerAliveCountMax: "4",
@@ -80,8 +82,9 @@ export const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 /**
  * What runs a script on the server: the arguments before the script's own text, for `interpreter` of a Command. Of the local environment
  * the server sees `variables` only: sshd takes no other (AcceptEnv), and on a command line they are plain values. Standard input goes through.
+ * `confirm` runs after it, over a connection of its own.
  */
-export function overSsh(connection: SshConnection, variables: string[]): string[] {
+export function overSsh(connection: SshConnection, variables: string[], confirm?: string): string[] {
     const ssh = ["ssh", ...sshOptions(connection), ...destination(connection)].map(quote).join(" ");
     const asRoot = connection.user === "root" ? "" : "sudo -n ";
     return [
@@ -94,7 +97,7 @@ for name in ${variables.join(" ")}; do
     eval "value=\\\${$name-}"
     words="$words $name=$(quote "$value")"
 done
-exec ${ssh} "${asRoot}env$words sh -c $(quote "$1")"`,
+${confirm === undefined ? "exec " : ""}${ssh} "${asRoot}env$words sh -c $(quote "$1")"${confirm === undefined ? "" : ` && ${ssh} ${quote(`${asRoot}sh -c ${quote(confirm)}`)}`}`,
         "ssh",
     ];
 }

@@ -2,7 +2,10 @@ import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { SshConnection, overSsh, sshOptions } from "./connection";
+import { ENGINE, UNDO_ENGINE } from "./host/engine";
+import { CONFIRM, FIREWALL, FirewallRules, UNDO_FIREWALL, firewallTable } from "./host/firewall";
 import { MUST_PASS, PreflightValues } from "./host/preflight";
+import { SYSTEM, UNDO_SYSTEM } from "./host/system";
 import { HostScript, Server } from "./server";
 
 export interface DockerHostArgs {
@@ -12,6 +15,16 @@ export interface DockerHostArgs {
     ssh?: SshConnection;
     /** Values of the preflight; unset, there is none: this machine is the operator's own. */
     preflight?: PreflightValues;
+    /** What the host is made into, over SSH; unset, it is taken as it is. */
+    setUp?: SetUp;
+}
+
+export interface SetUp {
+    /** Where Docker comes from when there is none. */
+    engine: "distribution" | "docker";
+    firewall: FirewallRules;
+    /** Changes when another machine answers at the address: everything is done again there. */
+    identity: string;
 }
 
 /** A machine with Docker: this one, or one that is reached over SSH. Scripts are the same text on both. */
@@ -27,7 +40,8 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
     ) {
         super("forwardemail:server:DockerHost", name, {}, opts);
         const fit = args.preflight && [this.run(`${name}-preflight`, { script: MUST_PASS, environment: args.preflight }, { parent: this })];
-        const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this, dependsOn: fit });
+        const fitted = args.setUp ? this.setUp(name, args.setUp, { parent: this, dependsOn: fit }) : fit;
+        const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this, dependsOn: fitted });
         this.provider = new docker.Provider(
             name,
             { host: args.dockerHost, sshOpts: args.ssh && sshOptions(args.ssh) },
@@ -38,7 +52,33 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
         this.registerOutputs({ apiVersion: this.apiVersion });
     }
 
-    run(name: string, { script, environment, seesPreviousOutput, stdin }: HostScript, opts: pulumi.CustomResourceOptions): command.local.Command {
+    /** One after the other, because they share the package manager, and the firewall asks Docker. Taken back in the other order. */
+    private setUp(name: string, { engine, firewall, identity: IDENTITY }: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
+        const system = this.run(`${name}-system`, { script: SYSTEM, environment: { SWAP_BELOW_MIB: "3600", IDENTITY }, remove: UNDO_SYSTEM }, opts);
+        const docked = this.run(
+            `${name}-engine`,
+            { script: ENGINE, environment: { ENGINE: engine, IDENTITY }, remove: UNDO_ENGINE },
+            { ...opts, dependsOn: [system] },
+        );
+        const { ports, allow } = firewall;
+        const closed = this.run(
+            `${name}-firewall`,
+            {
+                script: FIREWALL,
+                environment: { TABLE: firewallTable(firewall), OPEN: [...ports, ...allow].join(" "), IDENTITY },
+                remove: UNDO_FIREWALL,
+                confirm: CONFIRM,
+            },
+            { ...opts, dependsOn: [docked] },
+        );
+        return [closed];
+    }
+
+    run(
+        name: string,
+        { script, environment, seesPreviousOutput, stdin, remove, confirm }: HostScript,
+        opts: pulumi.CustomResourceOptions,
+    ): command.local.Command {
         const { dockerHost, ssh } = this.args;
         // Not the caller's context: it may be another machine.
         const variables = { ...environment, DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost };
@@ -47,7 +87,8 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
             name,
             {
                 create: script,
-                interpreter: ssh && overSsh(ssh, names.sort()),
+                delete: remove,
+                interpreter: ssh && overSsh(ssh, names.sort(), confirm),
                 environment: variables,
                 stdin,
                 // A script whose output could echo its secret input stays silent; its error output is still reported when it fails.

@@ -11,6 +11,10 @@ export interface HostScript {
     seesPreviousOutput?: boolean;
     /** Secrets of the script, read from standard input: never on a command line. */
     stdin?: pulumi.Input<string>;
+    /** Script that takes it back, when the resource goes. */
+    remove?: string;
+    /** Script that runs after this one over a connection of its own: for what could have cut the connection off. Over SSH only. */
+    confirm?: string;
 }
 
 /**

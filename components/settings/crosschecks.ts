@@ -86,8 +86,8 @@ function checkPlacement(config: Config): Problem[] {
 
 /** Servers with the services that "all" stands for. */
 export function placed(config: Config): ServerSettings[] {
-    return config.servers.map(({ name, services, reach, ...server }) => {
-        const local = server.dockerHost ?? `unix://${DOCKER_SOCKET}`;
+    return config.servers.map(({ name, services, reach, dockerHost }) => {
+        const local = dockerHost ?? `unix://${DOCKER_SOCKET}`;
         return { name, services: services === "all" ? servicesOf(config.profile) : services, kind: "local", dockerHost: local, reach };
     });
 }
@@ -95,11 +95,11 @@ export function placed(config: Config): ServerSettings[] {
 /** The same, with how each one is reached. `deployment` names the connections' files. */
 export function reached(config: Config, deployment: string, ownKey: boolean): ServerSettings[] {
     return placed(config).map((place, at) => {
-        const { kind, address, port, user, hostKey, jump } = config.servers[at];
+        const { kind, address, port, user, hostKey, jump, setUp, engine } = config.servers[at];
         if (kind !== "ssh") return place;
         const socket = place.dockerHost.slice("unix://".length);
         const ssh: SshConnection = { alias: `${deployment}-${place.name}`, address: address!, port, user, hostKey: hostKey!, socket, ownKey, jump };
-        return { ...place, kind, dockerHost: dockerUrl(ssh), ssh };
+        return { ...place, kind, dockerHost: dockerUrl(ssh), ssh, engine: setUp ? engine : undefined };
     });
 }
 

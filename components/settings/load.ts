@@ -39,6 +39,7 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         servers: reached(config, name, raw.sshKey !== undefined),
         network: network(name, config),
         certificates: certificates(config, raw, context.directory),
+        firewall: config.firewall,
         data: config.data,
         memoryMb: Object.fromEntries(SERVICE_NAMES.map((s) => [s, config.services[s]?.memory ?? CATALOGUE[s].memoryMb])) as Record<
             ServiceName,

@@ -73,6 +73,14 @@ const server = z.strictObject(
             )
             .optional()
             .describe("ssh: a host that the server is reached through, with the same key."),
+        setUp: z
+            .boolean("true or false")
+            .default(true)
+            .describe("ssh: set the host up: updates, kernel, sshd, Docker, firewall. False where you do that yourself; Docker must be there then."),
+        engine: z
+            .enum(["distribution", "docker"], "distribution or docker")
+            .default("distribution")
+            .describe("ssh: where Docker comes from when the host has none: the distribution's package, or Docker's own repository."),
         services: z
             .union([z.literal("all"), z.array(serviceName)], `"all" or a list of services`)
             .default("all")
@@ -152,6 +160,22 @@ export const schema = z.strictObject({
         )
         .prefault({}),
     certificates: certificates.default({ issuer: "self-signed" }),
+    firewall: z
+        .strictObject(
+            {
+                sshFrom: z
+                    .array(z.union([z.cidrv4(), z.cidrv6()], "a network such as 203.0.113.0/24"), "a list of networks")
+                    .min(1, "at least one network")
+                    .default(["0.0.0.0/0", "::/0"])
+                    .describe("Networks in CIDR form that may connect to SSH."),
+                allow: z
+                    .array(z.int("a port").min(1, "a port from 1").max(65535, "a port up to 65535"), "a list of ports")
+                    .default([])
+                    .describe("TCP ports of other programs and containers on the host that stay open."),
+            },
+            "a map with sshFrom, allow",
+        )
+        .prefault({}),
     data: z
         .strictObject(
             {

@@ -16,6 +16,8 @@ export interface Settings {
     servers: ServerSettings[];
     network: NetworkSettings;
     certificates: CertificateSettings;
+    /** Of hosts that are set up. */
+    firewall: { /** Networks in CIDR form. */ sshFrom: string[]; /** TCP ports of others. */ allow: number[] };
     data: { directory?: string; adopt: boolean };
     /** Memory limit of each service in MiB. */
     memoryMb: Record<ServiceName, number>;
@@ -48,6 +50,8 @@ export interface ServerSettings {
     services: ServiceName[];
     /** What the host must be able to connect to, `host:port`. */
     reach: string[];
+    /** Where Docker comes from, on a host that the program sets up. */
+    engine?: "distribution" | "docker";
 }
 
 export interface NetworkSettings {

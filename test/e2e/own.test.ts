@@ -93,6 +93,7 @@ async function rehearsalPlace(): Promise<Place> {
         address: host.address4,
         port,
         hostKey,
+        setUp: false, // the host shares this machine's files
         dockerHost: host.dockerHost,
         reach: [`${host.address4}:${port}`],
     };

@@ -1,0 +1,153 @@
+import { CATALOGUE, servicesOf } from "../../services/catalogue";
+import type { ServerSettings, Settings } from "../../settings/settings";
+
+/** What a host lets in. */
+export interface FirewallRules {
+    /** TCP ports of the deployment, as a client sees them. */
+    ports: number[];
+    /** TCP ports of other programs and containers that stay open. */
+    allow: number[];
+    ssh: { port: number; /** Networks in CIDR form, IPv4 and IPv6. */ from: string[] };
+}
+
+/** What the firewall of a stack's server lets in. */
+export function firewallRules({ profile, network, firewall }: Settings, { ssh }: ServerSettings): FirewallRules {
+    const ports = servicesOf(profile).flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset));
+    return { ports: ports.sort((a, b) => a - b), allow: firewall.allow, ssh: { port: ssh?.port ?? 22, from: firewall.sshFrom } };
+}
+
+/**
+ * The rules as an nftables table of their own: Docker's and everybody else's stay, and a packet must pass both. Loading it twice is loading it once.
+ *
+ * Docker's published ports are forwarded, so they pass no input chain: the forward chain looks at the port that the client asked for
+ * (`ct original proto-dst`). Of what else is forwarded, only what goes to a container is looked at.
+ */
+export function firewallTable({ ports, allow, ssh }: FirewallRules): string {
+    const open = [...new Set([...ports, ...allow])].sort((a, b) => a - b).join(", ");
+    const from4 = ssh.from.filter((network) => !network.includes(":"));
+    const from6 = ssh.from.filter((network) => network.includes(":"));
+    const sshRules = [
+        ...(from4.length > 0 ? [`ip saddr { ${from4.join(", ")} } tcp dport ${ssh.port} jump ssh`] : []),
+        ...(from6.length > 0 ? [`ip6 saddr { ${from6.join(", ")} } tcp dport ${ssh.port} jump ssh`] : []),
+    ];
+    return `table inet forwardemail
+delete table inet forwardemail
+table inet forwardemail {
+    set ssh4 { type ipv4_addr; flags dynamic; timeout 10m; size 65536; }
+    set ssh6 { type ipv6_addr; flags dynamic; timeout 10m; size 65536; }
+
+    # More than Pulumi opens, less than a dictionary needs.
+    chain ssh {
+        ct state new meta nfproto ipv4 update @ssh4 { ip saddr limit rate over 300/minute burst 600 packets } drop
+        ct state new meta nfproto ipv6 update @ssh6 { ip6 saddr limit rate over 300/minute burst 600 packets } drop
+        accept
+    }
+
+    chain input {
+        type filter hook input priority filter - 5; policy drop;
+        ct state established,related accept
+        ct state invalid drop
+        iif lo accept
+        ip protocol icmp accept
+        # Neighbours, routers and path MTU: without these there is no IPv6 (RFC 4890).
+        meta l4proto ipv6-icmp accept
+        udp sport 67 udp dport 68 accept
+        udp sport 547 udp dport 546 accept
+        ${[...sshRules, ...(open ? [`tcp dport { ${open} } accept`] : [])].join("\n        ")}
+    }
+
+    chain forward {
+        type filter hook forward priority filter - 5; policy accept;
+        iifname { "docker0", "docker_gwbridge", "br-*" } jump containers
+        ct state established,related accept
+        iifname { "docker0", "docker_gwbridge", "br-*" } accept
+        oifname != { "docker0", "docker_gwbridge", "br-*" } accept
+        meta l4proto tcp ct status dnat ct original proto-dst { ${open || "0"} } accept
+        drop
+    }
+
+    # The cloud's metadata answers whoever asks with the machine's credentials. Some clouds have their resolver there.
+    chain containers {
+        ip daddr 169.254.0.0/16 meta l4proto { tcp, udp } th dport 53 return
+        ip daddr 169.254.0.0/16 drop
+        ip6 daddr { fe80::/10, fd00:ec2::/32 } drop
+    }
+}
+`;
+}
+
+/** How long the operator's machine has to connect again before the rules are taken back, in seconds. */
+export const REVERT_SECONDS = 60;
+
+const FOLDER = "/etc/forwardemail";
+const UNIT = "forwardemail-firewall";
+const REVERT = `${UNIT}-revert`;
+
+/**
+ * Loads the table (standard variable TABLE), with a timer that takes it back unless {@link CONFIRM} comes over a new connection.
+ * Refuses rules that would close a port that another container publishes. Reads TABLE, OPEN (ports with spaces between), STACK.
+ */
+export const FIREWALL = `set -eu
+closed=
+for other in $(docker ps --format '{{.Names}}={{.Label "forwardemail.stack"}}' 2>/dev/null | sed -n 's/=$//p'); do
+    for port in $(docker port "$other" | sed -n 's|^.*/tcp -> \\(.*\\):\\([0-9]*\\)$|\\1 \\2|p' | grep -vE '^(127\\.|\\[::1\\])' | cut -d ' ' -f 2 | sort -u); do
+        case " $OPEN " in *" $port "*) ;; *) closed="$closed$port ($other) " ;; esac
+    done
+done
+if [ -n "$closed" ]; then
+    echo "The firewall would close ports that other containers publish: $closed. Fix: list those that stay open in firewall.allow, or stop the containers." >&2
+    exit 1
+fi
+
+mkdir -p ${FOLDER}
+umask 077
+printf '%s' "$TABLE" >${FOLDER}/firewall.nft.new
+nft -c -f ${FOLDER}/firewall.nft.new
+cat >${FOLDER}/firewall-revert <<'END'
+#!/bin/sh
+# Nobody connected after a change of the firewall: back to what was.
+rm -f ${FOLDER}/firewall.nft.new
+if [ -e ${FOLDER}/firewall.nft ]; then nft -f ${FOLDER}/firewall.nft; else nft delete table inet forwardemail; fi
+END
+cat >/etc/systemd/system/${UNIT}.service <<'END'
+[Unit]
+Description=Firewall of Forward Email
+DefaultDependencies=no
+After=local-fs.target nftables.service
+# A restart of nftables.service flushes every table, ours too.
+PartOf=nftables.service
+Before=network-pre.target docker.service shutdown.target
+Wants=network-pre.target
+Conflicts=shutdown.target
+ConditionPathExists=${FOLDER}/firewall.nft
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f ${FOLDER}/firewall.nft
+
+[Install]
+WantedBy=multi-user.target nftables.service
+END
+systemctl daemon-reload
+# A timer of an earlier try must not take back this one.
+systemctl stop ${REVERT}.timer 2>/dev/null || true
+systemd-run --quiet --collect --unit=${REVERT} --on-active=${REVERT_SECONDS} /bin/sh ${FOLDER}/firewall-revert
+nft -f ${FOLDER}/firewall.nft.new`;
+
+/** Keeps the new rules: that this runs is the proof that one can still connect. */
+export const CONFIRM = `set -eu
+[ -e ${FOLDER} ] || exit 0 # it was removed
+[ -e ${FOLDER}/firewall.nft.new ] || { echo "The firewall was taken back, because nobody connected within ${REVERT_SECONDS} s." >&2; exit 1; }
+systemctl stop ${REVERT}.timer
+mv ${FOLDER}/firewall.nft.new ${FOLDER}/firewall.nft
+systemctl enable -q ${UNIT}
+systemctl restart ${UNIT}`;
+
+/** Removes the table, its unit and its files; what was there before was never touched. */
+export const UNDO_FIREWALL = `set -eu
+systemctl stop ${REVERT}.timer 2>/dev/null || true
+systemctl disable -q --now ${UNIT} 2>/dev/null || true
+rm -rf ${FOLDER} /etc/systemd/system/${UNIT}.service
+systemctl daemon-reload
+nft delete table inet forwardemail 2>/dev/null || true`;

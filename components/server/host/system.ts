@@ -1,0 +1,80 @@
+/**
+ * Makes Debian or Ubuntu fit for a mail server: security updates, time, kernel settings, swap, sshd. Every file that it writes is its own;
+ * none of the distribution's is changed. Reads SWAP_BELOW_MIB. Runs as root, twice or a hundred times.
+ */
+export const SYSTEM = `set -eu
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+note() { printf '%s\\n' "$*"; }
+# Puts standard input into a file; true when that changed it.
+put() {
+    mkdir -p "$(dirname "$1")"
+    cat >"$1.new"
+    if cmp -s "$1.new" "$1"; then rm "$1.new"; return 1; fi
+    mv "$1.new" "$1"
+    note "wrote $1"
+}
+need() {
+    missing=
+    for package in "$@"; do dpkg-query -W -f '\${Status}' "$package" 2>/dev/null | grep -q ' installed' || missing="$missing $package"; done
+    [ -n "$missing" ] || return 0
+    note "installing$missing"
+    # A new machine is often busy with its first updates.
+    apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null
+    # shellcheck disable=SC2086
+    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing >/dev/null
+}
+active() { systemctl is-active --quiet "$@"; }
+
+need unattended-upgrades nftables jq
+active chrony || active ntpsec || active ntp || need systemd-timesyncd
+
+# Which packages: the distribution's own default, its security updates. A reboot stays the operator's.
+put /etc/apt/apt.conf.d/52forwardemail <<'END' || true
+APT::Periodic::Update-Package-Lists "1";
+APT::Periodic::Unattended-Upgrade "1";
+END
+
+# Redis cannot save in the background without (redis.conf, "overcommit_memory"); many clients wait in one queue of a port.
+if put /etc/sysctl.d/60-forwardemail.conf <<'END'
+vm.overcommit_memory = 1
+net.core.somaxconn = 4096
+END
+then sysctl -q -p /etc/sysctl.d/60-forwardemail.conf || note "the kernel did not take every setting: is this a container?"; fi
+
+# For who asks only: Redis and MongoDB both get slow with them (MongoDB manual, Transparent Huge Pages).
+if put /etc/tmpfiles.d/forwardemail.conf <<'END'
+w- /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise
+END
+then systemd-tmpfiles --create /etc/tmpfiles.d/forwardemail.conf || note "the kernel did not take the setting of huge pages: is this a container?"; fi
+
+# A little swap lets an update through on a small machine; containers never swap.
+memory=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) / 1024))
+if [ "$memory" -lt "$SWAP_BELOW_MIB" ] && [ "$(wc -l </proc/swaps)" = 1 ]; then
+    if [ ! -e /swapfile.forwardemail ]; then
+        (umask 077 && dd if=/dev/zero of=/swapfile.forwardemail bs=1M count=2048 status=none)
+        mkswap -q /swapfile.forwardemail
+    fi
+    grep -q '^/swapfile.forwardemail ' /etc/fstab || echo '/swapfile.forwardemail none swap sw 0 0' >>/etc/fstab
+    if swapon /swapfile.forwardemail; then note "2 GiB of swap in /swapfile.forwardemail"; else note "swap cannot be used here"; fi
+fi
+
+# Pulumi opens a dozen sessions at once. Whoever gets here has a key: passwords only help those who guess them.
+# The first value that sshd reads counts, so the name sorts first.
+if put /etc/ssh/sshd_config.d/00-forwardemail.conf <<'END'
+MaxStartups 100:30:200
+MaxSessions 100
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+END
+then
+    if ! sshd -t; then rm /etc/ssh/sshd_config.d/00-forwardemail.conf; echo "sshd refuses its new settings, which are taken back. Fix: see sshd -t." >&2; exit 1; fi
+    systemctl reload ssh
+fi
+grep -qi '^ *include .*/etc/ssh/sshd_config.d' /etc/ssh/sshd_config || note "sshd_config includes no sshd_config.d: its limits stay as they are"`;
+
+/** Takes back what {@link SYSTEM} set; packages and a swap file stay. */
+export const UNDO_SYSTEM = `set -eu
+rm -f /etc/apt/apt.conf.d/52forwardemail /etc/sysctl.d/60-forwardemail.conf /etc/tmpfiles.d/forwardemail.conf /etc/ssh/sshd_config.d/00-forwardemail.conf
+sysctl -q --system >/dev/null 2>&1 || true
+systemctl reload ssh
+echo "The packages that were installed stay: unattended-upgrades, nftables, jq."`;
