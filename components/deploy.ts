@@ -3,6 +3,7 @@ import { createCertificate } from "./certificates/certificates";
 import { DockerHost } from "./server/dockerHost";
 import { firewallRules } from "./server/host/firewall";
 import { preflightValues } from "./server/host/preflight";
+import { Server } from "./server/server";
 import { CATALOGUE, publicNames, servicesOf, under } from "./services/catalogue";
 import { publicUrl } from "./services/environment";
 import { DeploymentSecrets } from "./services/secrets";
@@ -32,9 +33,9 @@ export function deploy(settings: Settings): Outputs {
     const server = new DockerHost(`${name}-${place.name}`, {
         ...place,
         preflight: place.ssh && preflightValues(settings, place),
-        setUp: place.ssh && place.engine && { engine: place.engine, firewall: firewallRules(settings, place), identity: place.ssh.hostKey },
+        setUp: place.ssh && place.engine && { engine: place.engine, firewall: firewallRules(settings, place) },
     });
-    new Services(name, { settings, server, secrets, certificate }, { providers: [server.provider] });
+    new Services(name, { settings, server, secrets, certificate }, { providers: [server.provider], transformations: [boundTo(server)] });
 
     return {
         url: publicUrl(settings, ""),
@@ -43,6 +44,14 @@ export function deploy(settings: Settings): Outputs {
         firstRun: pulumi.secret(secrets.values.adminPassword.apply((password) => ({ username: "admin", password }))),
         authority: certificate.authority,
     };
+}
+
+/** What Docker holds goes with its machine, though its inputs stay the same. Volumes are data: they are never replaced. */
+function boundTo({ identity }: Server): pulumi.ResourceTransformation {
+    return ({ type, props, opts }) =>
+        identity !== undefined && type.startsWith("docker:") && type !== "docker:index/volume:Volume"
+            ? { props, opts: { ...opts, replacementTrigger: identity } }
+            : undefined;
 }
 
 function endpoints({ host, profile, network }: Settings): Record<string, string> {

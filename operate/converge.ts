@@ -32,20 +32,22 @@ export async function converge(
     const [server] = settings.servers;
     const progress = new Progress(log);
     const nothing = { ok: false, changes: {}, outputs: {} };
-    const problem = observer.whyNot(server);
+    const bare = observer.isBare(server);
+    const problem = bare ? undefined : observer.whyNot(server);
     if (problem !== undefined) {
         log(`  error: Docker does not answer at ${server.dockerHost}: ${problem}`);
         log(`  fix: ${knownFix(problem) ?? knownFix("Docker does not answer")}`);
         return nothing;
     }
     try {
-        const replace = await findBroken(session, log, observer);
+        // On a bare server there is nothing to ask. What the state says is there has another identity, and is made anew.
+        const replace = bare ? [] : await findBroken(session, log, observer);
         const result = display.live ? await upLive(session, replace, display.yes, progress) : await upPlain(session, replace, progress);
         const healthy = await allHealthy(settings, log, observer);
         return { ...result, ok: healthy };
     } catch (error) {
         explainFailure(error as Error, progress, log);
-        await allHealthy(settings, log, observer);
+        if (observer.whyNot(server) === undefined) await allHealthy(settings, log, observer);
         return nothing;
     }
 }

@@ -88,12 +88,20 @@ export type DockerAddress = string | Pick<ServerSettings, "dockerHost" | "ssh">;
 
 /** What is asked of a Docker host about a stack. */
 export interface Observer {
+    isBare(host: ServerSettings): boolean;
     whyNot(host?: DockerAddress): string | undefined;
     inspectStack(name: string, host?: DockerAddress): Running[];
     explain(container: string, host?: DockerAddress): { probe: string; log: string[]; fix?: string };
 }
 
-export const DOCKER: Observer = { whyNot, inspectStack, explain };
+export const DOCKER: Observer = { isBare, whyNot, inspectStack, explain };
+
+/** Whether it is a host that the program sets up, and that has no Docker yet. */
+export function isBare({ ssh, engine }: ServerSettings): boolean {
+    if (!ssh || !engine) return false;
+    const { status } = spawnSync("ssh", [...sshOptions(ssh), ...destination(ssh), "command -v docker || exit 97"], { encoding: "utf8" });
+    return status === 97;
+}
 
 /** Why Docker does not answer there, in the words of its client or of ssh; undefined when it does. */
 export function whyNot(host?: DockerAddress): string | undefined {

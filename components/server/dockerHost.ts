@@ -23,8 +23,6 @@ export interface SetUp {
     /** Where Docker comes from when there is none. */
     engine: "distribution" | "docker";
     firewall: FirewallRules;
-    /** Changes when another machine answers at the address: everything is done again there. */
-    identity: string;
 }
 
 /** A machine with Docker: this one, or one that is reached over SSH. Scripts are the same text on both. */
@@ -32,6 +30,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
     public readonly provider: docker.Provider;
     public readonly apiVersion: pulumi.Output<string>;
     public readonly ready: pulumi.Resource;
+    public readonly identity?: string;
 
     constructor(
         public readonly name: string,
@@ -39,6 +38,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
         opts?: pulumi.ComponentResourceOptions,
     ) {
         super("forwardemail:server:DockerHost", name, {}, opts);
+        this.identity = args.ssh?.hostKey;
         const fit = args.preflight && [this.run(`${name}-preflight`, { script: MUST_PASS, environment: args.preflight }, { parent: this })];
         const fitted = args.setUp ? this.setUp(name, args.setUp, { parent: this, dependsOn: fit }) : fit;
         const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this, dependsOn: fitted });
@@ -53,11 +53,11 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
     }
 
     /** One after the other, because they share the package manager, and the firewall asks Docker. Taken back in the other order. */
-    private setUp(name: string, { engine, firewall, identity: IDENTITY }: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
-        const system = this.run(`${name}-system`, { script: SYSTEM, environment: { SWAP_BELOW_MIB: "3600", IDENTITY }, remove: UNDO_SYSTEM }, opts);
+    private setUp(name: string, { engine, firewall }: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
+        const system = this.run(`${name}-system`, { script: SYSTEM, environment: { SWAP_BELOW_MIB: "3600" }, remove: UNDO_SYSTEM }, opts);
         const docked = this.run(
             `${name}-engine`,
-            { script: ENGINE, environment: { ENGINE: engine, IDENTITY }, remove: UNDO_ENGINE },
+            { script: ENGINE, environment: { ENGINE: engine }, remove: UNDO_ENGINE },
             { ...opts, dependsOn: [system] },
         );
         const { ports, allow } = firewall;
@@ -65,7 +65,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
             `${name}-firewall`,
             {
                 script: FIREWALL,
-                environment: { TABLE: firewallTable(firewall), OPEN: [...ports, ...allow].join(" "), IDENTITY },
+                environment: { TABLE: firewallTable(firewall), OPEN: [...ports, ...allow].join(" ") },
                 remove: UNDO_FIREWALL,
                 confirm: CONFIRM,
             },
@@ -81,7 +81,11 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
     ): command.local.Command {
         const { dockerHost, ssh } = this.args;
         // Not the caller's context: it may be another machine.
-        const variables = { ...environment, DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost };
+        // With another identity, a script has run nowhere yet.
+        const variables = {
+            ...environment,
+            ...(ssh ? { DOCKER_HOST: `unix://${ssh.socket}`, SERVER: this.identity! } : { DOCKER_HOST: dockerHost }),
+        };
         const names = [...Object.keys(variables), ...(seesPreviousOutput ? ["PULUMI_COMMAND_STDOUT"] : [])];
         return new command.local.Command(
             name,

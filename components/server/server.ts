@@ -28,6 +28,8 @@ export interface Server {
     readonly apiVersion: pulumi.Output<string>;
     /** Depend on it to be sure that Docker answers. */
     readonly ready: pulumi.Resource;
+    /** Changes when another machine takes the server's place; unset on this machine. What is on it is made anew then. */
+    readonly identity?: string;
     /** Declares a script that runs on the host when it is new or has changed; its output is `stdout`. */
     run(name: string, script: HostScript, opts: pulumi.CustomResourceOptions): command.local.Command;
 }

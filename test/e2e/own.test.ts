@@ -1,17 +1,19 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import * as path from "node:path";
 import * as tls from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { stringify } from "yaml";
+import { DOCKER_SOCKET, quote } from "../../components/server/connection";
+import { FIREWALL, REVERT_SECONDS, firewallTable } from "../../components/server/host/firewall";
 import { publicNames, servicesOf } from "../../components/services/catalogue";
-import { docker, inspectStack } from "../../operate/health";
+import { DockerAddress, inspectStack } from "../../operate/health";
 import { hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
 import { PROJECT } from "../../operate/stackFile";
 import { WORK } from "../../operate/workspace";
-import { startSshd } from "../rig/sshd";
+import { type Vps, removeVps, startVps } from "../rig/vps";
 import { wipe } from "./world";
 import { generateKey, keyForms } from "../rig/providers/keys";
 import { issue, request } from "../rig/providers/certificates";
@@ -21,10 +23,13 @@ import { issue, request } from "../rig/providers/certificates";
 
 const STACK = "e2e-own";
 const NAME = `forwardemail-${STACK}`;
+const VPS = "vps";
 const HOST = "own.example.test";
 const FILE = path.join(PROJECT, `Pulumi.${STACK}.yaml`);
 
 const ANOTHER_KEY = `ssh-ed25519 ${Buffer.from("\0\0\0\vssh-ed25519\0\0\0 " + "x".repeat(32)).toString("base64")}`;
+
+const isReal = process.env.E2E_IMAGES === "real";
 
 let place: Place;
 let folder: string;
@@ -36,7 +41,7 @@ beforeAll(async () => {
     folder = mkdtempSync(path.join(tmpdir(), "own-"));
     place = process.env.E2E_IMAGES === "real" ? await realPlace(folder) : await rehearsalPlace();
     data = path.join(place.directory, "own-data");
-    rmSync(data, { recursive: true, force: true });
+    place.shell(`rm -rf ${data}`);
     const key = keyForms(await generateKey("ECDSA", 0, "P256")).privateKeyPemPkcs8;
     const asked = await request(key, { subject: { commonName: HOST }, dnsNames: publicNames(HOST, "forwarding") });
     const { certPem } = await issue(asked, key, { allowedUses: ["digital_signature", "server_auth"], validityPeriodHours: 24 });
@@ -48,7 +53,7 @@ beforeAll(async () => {
         "forwardemail:host": HOST,
         "forwardemail:profile": "forwarding",
         "forwardemail:version": "v2.15.0",
-        "forwardemail:network": { portOffset: place.portOffset },
+        "forwardemail:network": { portOffset: place.portOffset, ...(place.overlay["forwardemail:network"] as object) },
         "forwardemail:data": { directory: data },
         "forwardemail:certificates": { issuer: "provided", chainFile: path.join(folder, "chain.pem") },
     };
@@ -61,7 +66,7 @@ beforeAll(async () => {
 afterAll(async () => {
     command("down", "--delete-data", NAME);
     rmSync(FILE, { force: true });
-    if (data) rmSync(data, { recursive: true, force: true });
+    if (data) place.shell(`rm -rf ${data}`);
     if (folder) rmSync(folder, { recursive: true });
     await place?.stop();
 });
@@ -69,15 +74,22 @@ afterAll(async () => {
 /** Where the stack runs: the rehearsal, or with E2E_IMAGES=real this machine's Docker, the official CLI and the real images. */
 interface Place {
     directory: string;
-    dockerHost: string;
+    docker: DockerAddress;
     address: string;
     portOffset: number;
     overlay: Record<string, unknown>;
     /** Logs in to the server, where it is reached over SSH. */
     sshKey?: string;
+    vps?: Vps;
+    /** Another bare machine at the same address, with the same disk. Answers its host key. */
+    replace?: () => Promise<string>;
+    /** Runs a script there as root, not over the connection that is tested. */
+    shell(script: string): string;
     env: Record<string, string>;
     /** The command that runs `argv` where the registry can be reached. */
     inside(argv: string[]): string[];
+    /** The command that runs `argv` where the server's clients are. */
+    outside(argv: string[]): string[];
     stop(): Promise<void>;
 }
 
@@ -85,24 +97,36 @@ async function rehearsalPlace(): Promise<Place> {
     const rehearsal = await startRehearsal(hostName("e2e"), path.join(WORK, "rehearsal-e2e"), console.log);
     wipe(rehearsal);
     const { name, directory, host, env } = rehearsal;
-    const sshd = await startSshd(host, path.join(directory, "sshd"));
-    const { port, hostKey, privateKey: sshKey } = sshd;
-    const server = {
-        name: "main",
-        kind: "ssh",
-        address: host.address4,
-        port,
-        hostKey,
-        setUp: false, // the host shares this machine's files
-        dockerHost: host.dockerHost,
-        reach: [`${host.address4}:${port}`],
+    await removeVps(host, VPS, { disk: true });
+    const start = () => startVps(host, { name: VPS, dir: path.join(directory, "vps"), log: console.log });
+    const vps = await start();
+    const ssh = {
+        ...{ alias: `${NAME}-main`, address: vps.address4, port: 22, user: "root", hostKey: vps.hostKey },
+        ...{ socket: DOCKER_SOCKET, ownKey: true },
     };
-    const overlay = { ...rehearsal.overlay, "forwardemail:servers": [server] };
-    const stop = async () => {
-        await sshd.stop();
-        await stopRehearsal(name, directory);
+    const reach = [`${vps.address4}:22`];
+    const server = { name: "main", kind: "ssh", address: vps.address4, hostKey: vps.hostKey, reach };
+    return {
+        directory: "/srv",
+        docker: { dockerHost: "", ssh },
+        address: vps.address4,
+        portOffset: 0,
+        overlay: { ...rehearsal.overlay, "forwardemail:servers": [server], "forwardemail:network": { ipv6: true } },
+        sshKey: readFileSync(vps.keyFile, "utf8"),
+        vps,
+        async replace() {
+            await removeVps(host, VPS);
+            return (await start()).hostKey;
+        },
+        shell: vps.run,
+        env,
+        inside: host.inside,
+        outside: host.outside,
+        async stop() {
+            await removeVps(host, VPS, { disk: true });
+            await stopRehearsal(name, directory);
+        },
     };
-    return { directory, dockerHost: host.dockerHost, address: host.address4, portOffset: 0, overlay, sshKey, env, inside: host.inside, stop };
 }
 
 /** Needs Docker and the official CLI on PATH; digests are those that the registries name now. */
@@ -113,7 +137,10 @@ async function realPlace(directory: string): Promise<Place> {
     execFileSync(tsx, [path.join(PROJECT, "operate/images-update.ts"), "--lock-file", lockFile], { stdio: "inherit" });
     const overlay = { "forwardemail:images": { lockFile } };
     const dockerHost = "unix:///var/run/docker.sock";
-    return { directory, dockerHost, address: "127.0.0.1", portOffset: 20_000, overlay, env: {}, inside: (argv) => argv, stop: async () => undefined };
+    const asIs = (argv: string[]) => argv;
+    const shell = (script: string) => execFileSync("bash", ["-ec", script], { encoding: "utf8" });
+    const stop = async () => undefined;
+    return { directory, docker: dockerHost, address: "127.0.0.1", portOffset: 20_000, overlay, shell, env: {}, inside: asIs, outside: asIs, stop };
 }
 
 const environment = () => ({
@@ -143,7 +170,8 @@ function command(name: "up" | "down" | "output" | "preflight", ...args: string[]
     return { status: run.status, text: run.stdout + run.stderr };
 }
 
-const running = () => inspectStack(NAME, place.dockerHost);
+const running = () => inspectStack(NAME, place.docker);
+const listed = (folder: string) => place.shell(`ls -A ${folder}`).split("\n").filter(Boolean);
 
 const served = (port: number, servername: string) =>
     new Promise<string>((resolve, reject) => {
@@ -158,18 +186,18 @@ test("the server is looked at over the same connection before anything is on it"
     const { status, text } = command("preflight");
     expect(text).toMatch(/^pass {2}ports /m);
     expect(text).not.toMatch(/^fail/m);
-    expect([status, running()]).toEqual([0, []]);
+    expect(status).toBe(0);
 });
 
-test.skipIf(process.env.E2E_IMAGES === "real")("it is reached through a jump host too, whose key is pinned as well", () => {
+test.skipIf(isReal)("it is reached through a jump host too, whose key is pinned as well", () => {
     const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
-    const { address, port, hostKey } = server;
+    const { address, hostKey } = server;
     const through = (jump: object) => {
         writeConfig({ ...config, "forwardemail:servers": [{ ...server, jump }] });
         return command("preflight");
     };
-    expect(through({ address, port, hostKey })).toMatchObject({ status: 0, text: expect.stringMatching(/^pass {2}ports /m) });
-    expect(through({ address, port, hostKey: ANOTHER_KEY })).toMatchObject({
+    expect(through({ address, hostKey })).toMatchObject({ status: 0, text: expect.stringMatching(/^pass {2}ports /m) });
+    expect(through({ address, hostKey: ANOTHER_KEY })).toMatchObject({
         status: 1,
         text: expect.stringContaining("Host key verification failed"),
     });
@@ -184,12 +212,64 @@ test("comes up with the services of its profile and the certificate it was given
     expect(services.sort()).toEqual([...servicesOf("forwarding")].sort());
     expect(await served(465, `smtp.${HOST}`)).toBe(leaf.fingerprint256);
     expect(await served(443, `api.${HOST}`)).toBe(leaf.fingerprint256);
-    expect(readdirSync(data).sort()).toEqual(["keys", "mailboxes", "mongodb", "redis", "router"]);
+    expect(listed(data).sort()).toEqual(["keys", "mailboxes", "mongodb", "redis", "router"]);
 });
 
 test("a second up changes nothing, and an output can be read", () => {
     expect(command("up", "--yes").text).toContain("Nothing to change");
     expect(command("output", "url").text).toMatch(new RegExp(`^https://${HOST}(:\\d+)?\n$`));
+});
+
+/** What a client on the internet gets from a port: the first bytes, "" from one that is open and silent, undefined where nothing answers. */
+function knock(address: string, port: number): string | undefined {
+    const [program, ...args] = place.outside(["bash", "-c", `exec 3<>/dev/tcp/${address}/${port} && timeout 2 head -c 4 <&3; true`]);
+    const { stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", timeout: 4000 });
+    return error || /refused|timed out/.test(stderr) ? undefined : stdout;
+}
+
+const FIREWALL_TESTS = () => {
+    const { address4, address6 } = place.vps!;
+    return [address4, address6].map((address) => [knock(address, 22), knock(address, 25), knock(address, 9999)]);
+};
+
+test.skipIf(isReal)("from outside, over IPv4 and IPv6, the server shows its mail ports and SSH, and nothing else", () => {
+    place.shell(
+        "systemd-run --quiet --unit=other perl -MIO::Socket::IP -e 'my $$s=IO::Socket::IP->new(LocalHost=>q(::),LocalPort=>9999,Listen=>5,V6Only=>0); while(my $$c=$$s->accept){print $$c qq(open\\n)}'".replaceAll(
+            "$$",
+            "$",
+        ),
+    );
+    place.shell("docker run -d --name stranger -p 9998:25 $(docker inspect -f {{.Image}} $(docker ps -qf label=forwardemail.service=mx)) sleep 600");
+    expect(FIREWALL_TESTS()).toEqual([
+        ["SSH-", "220 ", undefined],
+        ["SSH-", "220 ", undefined],
+    ]);
+    // A port that Docker publishes passes no input chain.
+    expect(knock(place.address, 9998)).toBeUndefined();
+    place.shell("nft delete table inet forwardemail");
+    expect(knock(place.address, 9999)).toBe("open"); // it was the firewall
+    place.shell("systemctl restart forwardemail-firewall; docker rm -f stranger; systemctl stop other");
+});
+
+test.skipIf(isReal)("a firewall that nobody can connect through is taken back by itself", () => {
+    // The same script without the second connection, and without the minute.
+    const script = FIREWALL.replace(`--on-active=${REVERT_SECONDS}`, "--on-active=8");
+    const closed = firewallTable({ ports: [25], allow: [], ssh: { port: 22, from: ["192.0.2.1/32"] } });
+    place.shell(`OPEN='25 80 443 465' STACK=x TABLE=${quote(closed)} sh -c ${quote(script)}`);
+    expect(knock(place.address, 22)).toBeUndefined();
+    execFileSync("sleep", ["9"]);
+    expect(knock(place.address, 22)).toBe("SSH-");
+});
+
+test.skipIf(isReal)("after a reboot everything is back, the firewall too", async () => {
+    await place.vps!.reboot();
+    for (let tries = 0; tries < 60 && running().some((c) => c.health !== "healthy"); tries++) execFileSync("sleep", ["1"]);
+    expect(running().map((c) => c.health)).toEqual(servicesOf("forwarding").map(() => "healthy"));
+    expect(FIREWALL_TESTS().map((all) => all.slice(0, 2))).toEqual([
+        ["SSH-", "220 "],
+        ["SSH-", "220 "],
+    ]);
+    expect(command("up", "--yes").text).toContain("Nothing to change");
 });
 
 test("many mistakes are told at once, before anything is touched", () => {
@@ -217,9 +297,9 @@ test("down leaves the data; data without its mark is refused until it is adopted
     if (place.sshKey) expect(statSync(key).mode & 0o777).toBe(0o600);
     expect(command("down").status).toBe(0);
     expect(existsSync(path.dirname(key))).toBe(false);
-    expect(running()).toEqual([]);
-    expect(existsSync(path.join(data, "mongodb", ".forwardemail"))).toBe(true);
-    rmSync(path.join(data, "mongodb", ".forwardemail"));
+    expect(place.shell("docker ps -aq")).toBe("");
+    expect(listed(`${data}/mongodb`)).toContain(".forwardemail");
+    place.shell(`rm ${data}/mongodb/.forwardemail`);
     const refused = command("up", "--yes");
     expect(refused.status).toBe(1);
     expect(refused.text).toMatch(/REFUSED: the mongodb data \(it holds files but no mark of a deployment\)/);
@@ -244,7 +324,7 @@ test("images:update asks a real registry for digests, names a tag that is not th
     expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(wanted);
 });
 
-test.skipIf(process.env.E2E_IMAGES === "real")("a server that shows another host key is refused, and nothing is sent to it", () => {
+test.skipIf(isReal)("a server that shows another host key is refused, and nothing is sent to it", () => {
     const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
     writeConfig({ ...config, "forwardemail:servers": [{ ...server, hostKey: ANOTHER_KEY }] });
     const before = running();
@@ -254,8 +334,35 @@ test.skipIf(process.env.E2E_IMAGES === "real")("a server that shows another host
     expect(text).toContain("hostKey");
 });
 
+test.skipIf(isReal)(
+    "a new machine at the same address is refused until its key is set; then everything is made again on it, over the same data",
+    async () => {
+        place.shell(`touch ${data}/mailboxes/keepsake`);
+        const mark = place.shell(`stat -c %i ${data}/mongodb/.forwardemail`);
+        const hostKey = await place.replace!();
+        const refused = command("up", "--yes");
+        expect([refused.status, place.shell("command -v docker || echo bare")]).toEqual([1, "bare\n"]);
+        expect(refused.text).toMatch(/fix: .*hostKey/);
+        const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
+        config = { ...config, "forwardemail:servers": [{ ...server, hostKey }] };
+        writeConfig(config);
+        const { status, text } = command("up", "--yes");
+        expect(text).toContain("every service is healthy");
+        expect(status).toBe(0);
+        expect(running()).toHaveLength(servicesOf("forwarding").length);
+        expect(place.shell(`stat -c %i ${data}/mongodb/.forwardemail`)).toBe(mark);
+        expect(listed(`${data}/mailboxes`)).toContain("keepsake");
+        expect(command("up", "--yes").text).toContain("Nothing to change");
+    },
+);
+
 test("removing the data leaves the directory's files to the operator, and says nothing else is left", () => {
     expect(command("down", "--delete-data", NAME).status).toBe(0);
-    expect(docker(["volume", "ls", "-q", "--filter", `name=${NAME}`], place.dockerHost)).toBe("");
-    expect(existsSync(path.join(data, "mongodb"))).toBe(true);
+    expect(place.shell(`docker volume ls -q --filter name=${NAME}`)).toBe("");
+    expect(listed(data)).toContain("mongodb");
+    if (!place.vps) return;
+    // What was set on the host is taken back; Docker and the data stay.
+    expect(place.shell("ls /etc/ssh/sshd_config.d /etc/sysctl.d /etc/tmpfiles.d /etc/forwardemail 2>/dev/null | grep forwardemail || true")).toBe("");
+    expect(place.shell("nft list tables")).not.toContain("forwardemail");
+    expect(place.shell("test -e /etc/docker/daemon.json || docker version -f ours-is-gone")).toBe("ours-is-gone\n");
 });

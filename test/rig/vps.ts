@@ -43,6 +43,8 @@ export interface VpsArgs {
 const label = "forwardemail-rig.server";
 const hostKeyFile = "/etc/ssh/ssh_host_ed25519_key";
 const volumeOf = (name: string) => `${name}-docker`;
+/** A disk of its own, as a provider rents one: another server of this name gets it. */
+const diskOf = (name: string) => `${name}-disk`;
 const dockerOf = (host: RigHost, argv: string[]) => run("docker", argv, { env: { DOCKER_HOST: host.dockerHost } });
 
 /** Starts the server, or answers the one that runs. */
@@ -66,7 +68,7 @@ export async function startVps(host: RigHost, { name, dir, docker = false, log }
         await dockerOf(host, [
             ...["create", "--name", name, "--hostname", name, "--label", `${label}=${number}`, "--restart", "unless-stopped"],
             ...["--network", network, "--ip", address.address4, "--ip6", address.address6, "--volume", `${resolver}:/etc/resolv.conf`],
-            ...["--volume", `${volumeOf(name)}:/var/lib/docker`, ...privileges()],
+            ...["--volume", `${volumeOf(name)}:/var/lib/docker`, "--volume", `${diskOf(name)}:/srv`, ...privileges()],
             image,
         ]);
     }
@@ -103,13 +105,13 @@ export async function startVps(host: RigHost, { name, dir, docker = false, log }
     return vps;
 }
 
-/** Stops the server; it keeps its data, unless it is to be purged. The key stays. */
-export async function stopVps(host: RigHost, name: string, { purge = false }: { purge?: boolean } = {}): Promise<void> {
-    if (!(await numbersOf(host)).has(name)) return;
-    await dockerOf(host, ["stop", "--time", "60", name]);
-    if (!purge) return;
-    await dockerOf(host, ["rm", "--force", "--volumes", name]);
-    await dockerOf(host, ["volume", "rm", "--force", volumeOf(name)]);
+/** Gives the server back to its provider; the disk only if it is asked for. The key stays. */
+export async function removeVps(host: RigHost, name: string, { disk = false }: { disk?: boolean } = {}): Promise<void> {
+    if ((await numbersOf(host)).has(name)) {
+        await dockerOf(host, ["stop", "--time", "60", name]);
+        await dockerOf(host, ["rm", "--force", "--volumes", name]);
+    }
+    for (const volume of [volumeOf(name), ...(disk ? [diskOf(name)] : [])]) await dockerOf(host, ["volume", "rm", "--force", volume]);
 }
 
 /** Servers by name, running or not, with the number that their addresses end with. */
@@ -121,7 +123,7 @@ async function numbersOf(host: RigHost): Promise<Map<string, number>> {
 
 function freeNumber(taken: number[]): number {
     for (let number = 2; number < 15; number++) if (!taken.includes(number)) return number;
-    throw new Error("A host has addresses for 13 servers, and all are taken: purge one with stopVps.");
+    throw new Error("A host has addresses for 13 servers, and all are taken: remove one with removeVps.");
 }
 
 /** Waits until systemd has started everything and sshd answers. */

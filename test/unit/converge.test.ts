@@ -43,6 +43,7 @@ function containers(but: Record<string, Change> = {}): Running[] {
 function docker(...views: Array<Record<string, Change>>) {
     const asked: string[] = [];
     const observer: Observer = {
+        isBare: () => false,
         whyNot: () => undefined,
         inspectStack: (name, host) => {
             asked.push(`${name} ${address(host)}`);
