@@ -33,7 +33,7 @@ export function deploy(settings: Settings): Outputs {
     const server = new DockerHost(`${name}-${place.name}`, {
         ...place,
         preflight: place.ssh && preflightValues(settings, place),
-        setUp: place.ssh && place.engine && { engine: place.engine, firewall: firewallRules(settings, place) },
+        setUp: place.ssh && place.engine && { stack: name, engine: place.engine, firewall: firewallRules(settings, place) },
     });
     new Services(name, { settings, server, secrets, certificate }, { providers: [server.provider], transformations: [boundTo(server)] });
 

@@ -20,6 +20,8 @@ export interface DockerHostArgs {
 }
 
 export interface SetUp {
+    /** Name of the deployment, which owns the host's set-up. */
+    stack: string;
     /** Where Docker comes from when there is none. */
     engine: "distribution" | "docker";
     firewall: FirewallRules;
@@ -53,8 +55,8 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
     }
 
     /** One after the other, because they share the package manager, and the firewall asks Docker. Taken back in the other order. */
-    private setUp(name: string, { engine, firewall }: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
-        const system = this.run(`${name}-system`, { script: SYSTEM, environment: { SWAP_BELOW_MIB: "3600" }, remove: UNDO_SYSTEM }, opts);
+    private setUp(name: string, { stack: STACK, engine, firewall }: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
+        const system = this.run(`${name}-system`, { script: SYSTEM, environment: { STACK, SWAP_BELOW_MIB: "3600" }, remove: UNDO_SYSTEM }, opts);
         const docked = this.run(
             `${name}-engine`,
             { script: ENGINE, environment: { ENGINE: engine }, remove: UNDO_ENGINE },
@@ -65,7 +67,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
             `${name}-firewall`,
             {
                 script: FIREWALL,
-                environment: { TABLE: firewallTable(firewall), OPEN: [...ports, ...allow].join(" ") },
+                environment: { TABLE: firewallTable(firewall), OPEN: [...ports, ...allow].join(" "), STACK },
                 remove: UNDO_FIREWALL,
                 confirm: CONFIRM,
             },

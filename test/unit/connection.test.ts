@@ -25,6 +25,7 @@ describe("what ssh is told", () => {
             "HostKeyAlias=forwardemail-prod-main",
             "UserKnownHostsFile=~/.forwardemail/forwardemail-prod-main/known_hosts",
             "GlobalKnownHostsFile=/dev/null",
+            "ControlPath=none",
             "ConnectTimeout=15",
             "ServerAliveInterval=15",
             "ServerAliveCountMax=4",
@@ -91,6 +92,17 @@ describe("a script over ssh", () => {
             encoding: "utf8",
         });
         expect(stdout).toBe("[]");
+    });
+
+    test("a second script runs after it over a connection of its own, as root too, and only when the first succeeded", () => {
+        const confirmed = (script: string, user = "root") => {
+            const [program, ...args] = overSsh({ ...PLAIN, user }, ["A"], `echo "it's confirmed \${A-unset}"`);
+            return spawnSync(program, [...args, script], { env: { PATH: `${folder}:${process.env.PATH}`, A: "x" }, encoding: "utf8" });
+        };
+        expect(confirmed('echo "first $A"')).toMatchObject({ status: 0, stdout: "first x\nit's confirmed unset\n" });
+        expect(confirmed("exit 4")).toMatchObject({ status: 4, stdout: "" });
+        expect(confirmed("true", "debian").stdout).toBe("it's confirmed unset\n");
+        expect(existsSync(path.join(folder, "sudo-used"))).toBe(true);
     });
 
     test("goes through sudo for another user than root, which may not ask", () => {

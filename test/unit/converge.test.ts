@@ -177,6 +177,13 @@ describe("converging", () => {
         ]);
     });
 
+    test("a bare server is asked nothing, though the state is full: it is set up, and what was elsewhere is made anew", async () => {
+        const { session, done } = stack([container("mx"), VOLUME], []);
+        const { observer } = docker({});
+        await run({ session, done }, { asked: [], observer: { ...observer, isBare: () => true, whyNot: () => "docker: command not found" } });
+        expect(done).toEqual(["up"]);
+    });
+
     test("a new stack is not refreshed; the answer is the update's and Docker's", async () => {
         const empty = stack([]);
         expect(await run(empty, docker({}))).toEqual({

@@ -64,5 +64,5 @@ if [ -e $kept/daemon.json.ours ] && cmp -s $file $kept/daemon.json.ours; then
 else
     echo "$file was changed by somebody else and stays as it is."
 fi
-rm -rf $kept
+rm -f $kept/daemon.json.*
 echo "Docker itself stays, and so does the data directory."`;

@@ -62,8 +62,7 @@ table inet forwardemail {
         ct state established,related accept
         iifname { "docker0", "docker_gwbridge", "br-*" } accept
         oifname != { "docker0", "docker_gwbridge", "br-*" } accept
-        meta l4proto tcp ct status dnat ct original proto-dst { ${open || "0"} } accept
-        drop
+        ${open ? `meta l4proto tcp ct status dnat ct original proto-dst { ${open} } accept\n        drop` : "drop"}
     }
 
     # The cloud's metadata answers whoever asks with the machine's credentials. Some clouds have their resolver there.
@@ -84,12 +83,12 @@ const UNIT = "forwardemail-firewall";
 const REVERT = `${UNIT}-revert`;
 
 /**
- * Loads the table (standard variable TABLE), with a timer that takes it back unless {@link CONFIRM} comes over a new connection.
+ * Loads the table, with a timer that takes it back unless {@link CONFIRM} comes over a new connection.
  * Refuses rules that would close a port that another container publishes. Reads TABLE, OPEN (ports with spaces between), STACK.
  */
 export const FIREWALL = `set -eu
 closed=
-for other in $(docker ps --format '{{.Names}}={{.Label "forwardemail.stack"}}' 2>/dev/null | sed -n 's/=$//p'); do
+for other in $(docker ps --format '{{.Names}}={{.Label "forwardemail.stack"}}' 2>/dev/null | grep -vxF "$(docker ps --filter "label=forwardemail.stack=$STACK" --format '{{.Names}}={{.Label "forwardemail.stack"}}')" | cut -d = -f 1); do
     for port in $(docker port "$other" | sed -n 's|^.*/tcp -> \\(.*\\):\\([0-9]*\\)$|\\1 \\2|p' | grep -vE '^(127\\.|\\[::1\\])' | cut -d ' ' -f 2 | sort -u); do
         case " $OPEN " in *" $port "*) ;; *) closed="$closed$port ($other) " ;; esac
     done

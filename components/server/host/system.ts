@@ -1,6 +1,7 @@
 /**
  * Makes Debian or Ubuntu fit for a mail server: security updates, time, kernel settings, swap, sshd. Every file that it writes is its own;
- * none of the distribution's is changed. Reads SWAP_BELOW_MIB. Runs as root, twice or a hundred times.
+ * none of the distribution's is changed. Reads SWAP_BELOW_MIB and STACK
+ * (name of the deployment: a host is set up by one). Runs as root, twice or a hundred times.
  */
 export const SYSTEM = `set -eu
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
@@ -24,6 +25,14 @@ need() {
     apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing >/dev/null
 }
 active() { systemctl is-active --quiet "$@"; }
+
+mkdir -p /var/lib/forwardemail-host
+owner=$(cat /var/lib/forwardemail-host/stack 2>/dev/null || echo "$STACK")
+if [ "$owner" != "$STACK" ]; then
+    echo "This host is set up by $owner already: two would undo each other's work. Fix: set servers[0].setUp to false here, and list this deployment's ports in firewall.allow there." >&2
+    exit 1
+fi
+printf '%s\n' "$STACK" >/var/lib/forwardemail-host/stack
 
 need unattended-upgrades nftables jq
 active chrony || active ntpsec || active ntp || need systemd-timesyncd
@@ -77,4 +86,5 @@ export const UNDO_SYSTEM = `set -eu
 rm -f /etc/apt/apt.conf.d/52forwardemail /etc/sysctl.d/60-forwardemail.conf /etc/tmpfiles.d/forwardemail.conf /etc/ssh/sshd_config.d/00-forwardemail.conf
 sysctl -q --system >/dev/null 2>&1 || true
 systemctl reload ssh
+rm -rf /var/lib/forwardemail-host
 echo "The packages that were installed stay: unattended-upgrades, nftables, jq."`;
