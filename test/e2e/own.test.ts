@@ -256,6 +256,7 @@ test.skipIf(isReal)("another container's open port is not closed silently, and o
     const refusal = (stack: string, script: string, open = "") =>
         place.shell(`SWAP_BELOW_MIB=0 STACK=${stack} OPEN='${open}' TABLE='' sh -c ${quote(script)} 2>&1 && echo accepted || true`);
     place.shell("docker run -d --name stranger -p 9998:25 $(docker inspect -f {{.Image}} $(docker ps -qf label=forwardemail.service=mx)) sleep 600");
+    expect(command("preflight")).toMatchObject({ status: 1, text: expect.stringMatching(/^fail {2}firewall .*9998 \(stranger\)/m) });
     expect(refusal(NAME, FIREWALL, "25 80 443 465")).toMatch(/close ports .*: 9998 \(stranger\)/);
     place.shell("docker rm -f stranger");
     expect(refusal("forwardemail-other", FIREWALL)).toMatch(/close ports .*: .*25 \(/);

@@ -82,17 +82,23 @@ const FOLDER = "/etc/forwardemail";
 const UNIT = "forwardemail-firewall";
 const REVERT = `${UNIT}-revert`;
 
+/** Ports that other containers publish and OPEN does not name, with their containers. Reads OPEN (with spaces between) and STACK. */
+export const WOULD_CLOSE = `would_close() {
+    ours=$(docker ps --filter "label=forwardemail.stack=$STACK" --format '{{.Names}}' 2>/dev/null)
+    for other in $(docker ps --format '{{.Names}}' 2>/dev/null | grep -vxF "$ours"); do
+        for port in $(docker port "$other" | sed -n 's|^.*/tcp -> \\(.*\\):\\([0-9]*\\)$|\\1 \\2|p' | grep -vE '^(127\\.|\\[::1\\])' | cut -d ' ' -f 2 | sort -u); do
+            case " $OPEN " in *" $port "*) ;; *) printf '%s (%s) ' "$port" "$other" ;; esac
+        done
+    done
+}`;
+
 /**
  * Loads the table, with a timer that takes it back unless {@link CONFIRM} comes over a new connection.
  * Refuses rules that would close a port that another container publishes. Reads TABLE, OPEN (ports with spaces between), STACK.
  */
 export const FIREWALL = `set -eu
-closed=
-for other in $(docker ps --format '{{.Names}}={{.Label "forwardemail.stack"}}' 2>/dev/null | grep -vxF "$(docker ps --filter "label=forwardemail.stack=$STACK" --format '{{.Names}}={{.Label "forwardemail.stack"}}')" | cut -d = -f 1); do
-    for port in $(docker port "$other" | sed -n 's|^.*/tcp -> \\(.*\\):\\([0-9]*\\)$|\\1 \\2|p' | grep -vE '^(127\\.|\\[::1\\])' | cut -d ' ' -f 2 | sort -u); do
-        case " $OPEN " in *" $port "*) ;; *) closed="$closed$port ($other) " ;; esac
-    done
-done
+${WOULD_CLOSE}
+closed=$(would_close)
 if [ -n "$closed" ]; then
     echo "The firewall would close ports that other containers publish: $closed. Fix: list those that stay open in firewall.allow, or stop the containers." >&2
     exit 1

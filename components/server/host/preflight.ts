@@ -1,5 +1,6 @@
 import type { ServerSettings, Settings } from "../../settings/settings";
 import { CATALOGUE, servicesOf } from "../../services/catalogue";
+import { WOULD_CLOSE } from "./firewall";
 
 /** One finding about a host, before anything on it is changed. */
 export interface Check {
@@ -21,19 +22,21 @@ export interface PreflightValues extends Record<string, string> {
     PORTS: string;
     /** `host:port` that must be reachable, with spaces between. */
     REACH: string;
+    /** Ports that the firewall will leave open, with spaces between; empty where none is set up. */
+    OPEN: string;
     /** Name of the deployment: its own containers may hold the ports. */
     STACK: string;
 }
 
 /** What the preflight of a stack's server looks for. */
-export function preflightValues({ name, profile, network, data }: Settings, { reach }: ServerSettings): PreflightValues {
-    const ports = servicesOf(profile).flatMap((service) => CATALOGUE[service].publish);
+export function preflightValues({ name, profile, network, data, firewall }: Settings, { reach, engine }: ServerSettings): PreflightValues {
+    const ports = servicesOf(profile)
+        .flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset))
+        .sort((a, b) => a - b);
     return {
         DATA_DIRECTORY: data.directory ?? "/var/lib/docker",
-        PORTS: ports
-            .map((port) => port + network.portOffset)
-            .sort((a, b) => a - b)
-            .join(" "),
+        PORTS: ports.join(" "),
+        OPEN: engine ? [...ports, ...firewall.allow].join(" ") : "",
         REACH: reach.join(" "),
         STACK: name,
     };
@@ -41,13 +44,15 @@ export function preflightValues({ name, profile, network, data }: Settings, { re
 
 /**
  * Looks at a host and changes nothing. Runs as root by POSIX sh on Debian and Ubuntu, twice or a hundred times. One line a check:
- * level, check, found and fix, with tabs between. Reads DATA_DIRECTORY, PORTS and REACH (lists with spaces), STACK (name of the
+ * level, check, found and fix, with tabs between. Reads DATA_DIRECTORY, PORTS, OPEN and REACH (lists with spaces), STACK (name of the
  * deployment, whose containers may hold the ports).
  */
 export const PREFLIGHT = `set -u
 tab=$(printf '\\t')
 say() { printf '%s\\t%s\\t%s\\t%s\\n' "$1" "$2" "$3" "\${4:-}"; }
 has() { command -v "$1" >/dev/null 2>&1; }
+
+${WOULD_CLOSE}
 
 os() {
     # shellcheck source=/dev/null
@@ -112,6 +117,9 @@ neighbours() {
     has docker || return 0
     others=$(docker ps --format '{{.Names}} {{.Label "forwardemail.stack"}}' 2>/dev/null | awk 'NF < 2 { print $1 }' | tr '\\n' ' ')
     # The application trusts private addresses (upstream helpers, regex-localhost): so its neighbours are on its allow list.
+    closed=
+    [ -z "\${OPEN:-}" ] || closed=$(would_close)
+    [ -z "$closed" ] || say fail firewall "it would close ports that other containers publish: $closed" "list those that stay open in firewall.allow, or stop the containers"
     [ -z "$others" ] || say warn neighbours "other containers: $others" "the application trusts mail from private addresses: see that none of them can be made to send"
 }
 

@@ -77,14 +77,13 @@ KbdInteractiveAuthentication no
 END
 then
     if ! sshd -t; then rm /etc/ssh/sshd_config.d/00-forwardemail.conf; echo "sshd refuses its new settings, which are taken back. Fix: see sshd -t." >&2; exit 1; fi
-    systemctl reload ssh
+    systemctl try-reload-or-restart ssh # by a socket it may not run
 fi
 grep -qi '^ *include .*/etc/ssh/sshd_config.d' /etc/ssh/sshd_config || note "sshd_config includes no sshd_config.d: its limits stay as they are"`;
 
 /** Takes back what {@link SYSTEM} set; packages and a swap file stay. */
 export const UNDO_SYSTEM = `set -eu
 rm -f /etc/apt/apt.conf.d/52forwardemail /etc/sysctl.d/60-forwardemail.conf /etc/tmpfiles.d/forwardemail.conf /etc/ssh/sshd_config.d/00-forwardemail.conf
-sysctl -q --system >/dev/null 2>&1 || true
-systemctl reload ssh
+systemctl try-reload-or-restart ssh
 rm -rf /var/lib/forwardemail-host
-echo "The packages that were installed stay: unattended-upgrades, nftables, jq."`;
+echo "The packages that were installed stay: unattended-upgrades, nftables, jq. The kernel keeps its settings until the next boot."`;
