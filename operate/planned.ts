@@ -101,11 +101,15 @@ function options(req: RegisterResourceRequest): Record<string, unknown> {
         ignoreChanges: list(req.getIgnorechangesList()),
         retainOnDelete: req.getRetainondelete() || undefined,
         additionalSecretOutputs: list(req.getAdditionalsecretoutputsList()),
+        replacementTrigger: trigger(req.getReplacementTrigger()?.toJavaScript()),
         provider: req.getProvider().split("::").at(-2) || undefined,
         dependsOn: list((req.getDependenciesList() as string[]).map(short).sort()),
     };
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
+
+/** The SDK sends an empty trigger where there is none. */
+const trigger = (value: unknown) => value || undefined;
 
 const list = (values: string[]) => (values.length > 0 ? values : undefined);
 const short = (urn: string) => urn.split("::").at(-1) ?? "";

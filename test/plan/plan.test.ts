@@ -28,6 +28,18 @@ describe("the plan of each kind of stack, as a reviewer sees it", () => {
     });
 });
 
+test("what Docker holds is made anew on another machine, and scripts run again there; volumes are data and stay", async () => {
+    const hostKey = `ssh-ed25519 ${"A".repeat(68)}`;
+    const servers = { "forwardemail:servers": [{ name: "vps", kind: "ssh", address: "203.0.113.7", hostKey }] };
+    const plan = await planStack("dev", { ...LOCK, ...servers });
+    const onDocker = plan.filter((r) => r.type.startsWith("docker:"));
+    const [volumes, rest] = [true, false].map((is) => onDocker.filter((r) => (r.type === "docker:index/volume:Volume") === is));
+    expect(rest.filter((r) => r.options.replacementTrigger !== hostKey).map((r) => r.name)).toEqual([]);
+    expect(volumes.map((r) => r.options.replacementTrigger)).toEqual(volumes.map(() => undefined));
+    const scripts = plan.filter((r) => r.type === "command:local:Command").map((r) => r.inputs as { environment: Record<string, string> });
+    expect(scripts.filter(({ environment }) => environment.SERVER !== hostKey)).toEqual([]);
+});
+
 describe("what keeps data and service safe", () => {
     let plan: Planned[];
     const of = (type: string) => plan.filter((r) => r.type === type);
