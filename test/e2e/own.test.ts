@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
@@ -228,7 +228,21 @@ function knock(address: string, port: number): string | undefined {
     return error || /refused|timed out/.test(stderr) ? undefined : stdout;
 }
 
-const FIREWALL_TESTS = () => {
+/** A cloud's metadata address, beyond the server's gateway. */
+function serveMetadata(): ChildProcess {
+    const [ip, ...address] = place.outside(["ip", "address", "replace", "169.254.169.254/32", "dev", "lo"]);
+    execFileSync(ip, address);
+    const listen = "IO::Socket::INET->new(LocalAddr=>q(169.254.169.254),LocalPort=>80,Listen=>5,ReuseAddr=>1)";
+    const [program, ...argv] = place.outside([
+        "perl",
+        "-MIO::Socket::INET",
+        "-e",
+        `my $s=${listen} or die; while(my $c=$s->accept){print $c q(credentials)}`,
+    ]);
+    return spawn(program, argv, { stdio: "inherit" });
+}
+
+const fromOutside = () => {
     const { address4, address6 } = place.vps!;
     return [address4, address6].map((address) => [knock(address, 22), knock(address, 25), knock(address, 9999)]);
 };
@@ -241,14 +255,20 @@ test.skipIf(isReal)("from outside, over IPv4 and IPv6, the server shows its mail
         ),
     );
     place.shell("docker run -d --name stranger -p 9998:25 $(docker inspect -f {{.Image}} $(docker ps -qf label=forwardemail.service=mx)) sleep 600");
-    expect(FIREWALL_TESTS()).toEqual([
+    expect(fromOutside()).toEqual([
         ["SSH-", "220 ", undefined],
         ["SSH-", "220 ", undefined],
     ]);
+    // The cloud's metadata: the host may ask, a container may not.
+    const metadata = serveMetadata();
+    const ask = "timeout 2 bash -c 'head -c 11 </dev/tcp/169.254.169.254/80' || true";
+    const inContainer = `docker exec $(docker ps -qf label=forwardemail.service=mx) ${ask}`;
+    expect([place.shell(ask), place.shell(inContainer)]).toEqual(["credentials", ""]);
     // A port that Docker publishes passes no input chain.
     expect(knock(place.address, 9998)).toBeUndefined();
     place.shell("nft delete table inet forwardemail");
-    expect(knock(place.address, 9999)).toBe("open"); // it was the firewall
+    expect([knock(place.address, 9999), place.shell(inContainer)]).toEqual(["open", "credentials"]); // it was the firewall
+    metadata.kill();
     place.shell("systemctl restart forwardemail-firewall; docker rm -f stranger; systemctl stop other");
 });
 
@@ -278,7 +298,7 @@ test.skipIf(isReal)("after a reboot everything is back, the firewall too", async
     await place.vps!.reboot();
     for (let tries = 0; tries < 60 && running().some((c) => c.health !== "healthy"); tries++) execFileSync("sleep", ["1"]);
     expect(running().map((c) => c.health)).toEqual(servicesOf("forwarding").map(() => "healthy"));
-    expect(FIREWALL_TESTS().map((all) => all.slice(0, 2))).toEqual([
+    expect(fromOutside().map((all) => all.slice(0, 2))).toEqual([
         ["SSH-", "220 "],
         ["SSH-", "220 "],
     ]);

@@ -22,13 +22,14 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const program = (name: string, body: string) => writeFileSync(path.join(folder, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
-function run(script: string, reach = ""): Promise<{ status: number | null; stdout: string; stderr: string }> {
+function run(script: string, reach = "", open = ""): Promise<{ status: number | null; stdout: string; stderr: string }> {
     const env = {
         PATH: `${folder}:${process.env.PATH}`,
         DATA_DIRECTORY: `${folder}/not/there/yet`,
         PORTS: "25 443",
         REACH: reach,
         STACK: "forwardemail-x",
+        OPEN: open,
     };
     const child = spawn("sh", ["-c", script], { env });
     const output = { stdout: "", stderr: "" };
@@ -36,8 +37,8 @@ function run(script: string, reach = ""): Promise<{ status: number | null; stdou
     child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
     return new Promise((resolve) => child.on("close", (status) => resolve({ status, ...output })));
 }
-async function find(check: string, reach?: string) {
-    const { stdout, stderr, status } = await run(PREFLIGHT, reach);
+async function find(check: string, reach?: string, open?: string) {
+    const { stdout, stderr, status } = await run(PREFLIGHT, reach, open);
     expect([stderr, status]).toEqual(["", 0]);
     return parsePreflight(stdout).find((finding) => finding.check === check);
 }
@@ -52,6 +53,31 @@ describe("preflight", () => {
     test("a port that a program holds fails, with the program's name", async () => {
         program("ss", `case "$*" in *":25"*) echo 'LISTEN 0 100 0.0.0.0:25 0.0.0.0:* users:(("master",pid=9,fd=13))' ;; esac`);
         expect(await find("ports")).toMatchObject({ level: "fail", found: "taken: 25 (master )" });
+    });
+
+    test("what the firewall would close is named: another container's port fails, a program's warns, ours and loopback are left out", async () => {
+        program(
+            "docker",
+            `case "$*" in *label=*) echo ours ;; "ps --format {{.Names}}") printf 'ours\\nother\\n' ;; "port other") echo '80/tcp -> 0.0.0.0:8080' ;; esac`,
+        );
+        program(
+            "ss",
+            `[ "$1" = -Hlntup ] || exit 0
+cat <<'END'
+tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))
+tcp LISTEN 0 128 [::]:9100 [::]:* users:(("node_exporter",pid=2,fd=3))
+tcp LISTEN 0 128 127.0.0.1:25 0.0.0.0:* users:(("exim4",pid=3,fd=3))
+udp UNCONN 0 0 0.0.0.0:51820 0.0.0.0:*
+udp UNCONN 0 0 0.0.0.0%eth0:68 0.0.0.0:* users:(("dhclient",pid=4,fd=3))
+END`,
+        );
+        expect(await find("firewall", "", "25 443 22")).toMatchObject({ level: "fail", found: expect.stringContaining("8080 (other)") });
+        expect(await find("firewall", "", "25 443 22 8080")).toBeUndefined();
+        expect(await find("closing", "", "25 443 22")).toMatchObject({
+            level: "warn",
+            found: "from outside no longer reachable: 51820/udp (?) 9100/tcp (node_exporter)",
+        });
+        expect(await find("closing")).toBeUndefined(); // no firewall of ours
     });
 
     test("a port that another container publishes fails, where it listens nowhere too", async () => {

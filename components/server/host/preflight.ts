@@ -29,14 +29,14 @@ export interface PreflightValues extends Record<string, string> {
 }
 
 /** What the preflight of a stack's server looks for. */
-export function preflightValues({ name, profile, network, data, firewall }: Settings, { reach, engine }: ServerSettings): PreflightValues {
+export function preflightValues({ name, profile, network, data, firewall }: Settings, { reach, engine, ssh }: ServerSettings): PreflightValues {
     const ports = servicesOf(profile)
         .flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset))
         .sort((a, b) => a - b);
     return {
         DATA_DIRECTORY: data.directory ?? "/var/lib/docker",
         PORTS: ports.join(" "),
-        OPEN: engine ? [...ports, ...firewall.allow].join(" ") : "",
+        OPEN: engine ? [...ports, ...firewall.allow, ssh?.port].join(" ") : "",
         REACH: reach.join(" "),
         STACK: name,
     };
@@ -123,6 +123,17 @@ neighbours() {
     [ -z "$others" ] || say warn neighbours "other containers: $others" "the application trusts mail from private addresses: see that none of them can be made to send"
 }
 
+closing() {
+    [ -n "\${OPEN:-}" ] && has ss || return 0
+    # The client's side of DHCP stays open.
+    closed=$(ss -Hlntup | awk -v open=" $OPEN " '{
+        at = $5; port = at; sub(/.*:/, "", port); sub(/:[0-9]*$/, "", at)
+        if (at ~ /^(127\\.|\\[::1\\])/ || port ~ /^(68|546)$/ || ($1 == "tcp" && index(open, " " port " "))) next
+        who = match($0, /\\(\\("[^"]*"/) ? substr($0, RSTART + 3, RLENGTH - 4) : "?"
+        print port "/" $1 " (" who ")" }' | sort -u | tr '\\n' ' ')
+    [ -z "$closed" ] || say warn closing "from outside no longer reachable: $closed" "list TCP ports that stay open in firewall.allow; UDP is closed"
+}
+
 clock() {
     if has timedatectl && [ "$(timedatectl show -p NTPSynchronized --value 2>/dev/null)" = yes ]; then say pass clock synchronised
     else say warn clock "not known to be synchronised" "apt-get install systemd-timesyncd: certificates, DKIM and one-time passwords need the time"; fi
@@ -154,7 +165,7 @@ reach() {
 }
 
 if [ "$(id -u)" != 0 ]; then say fail user "$(id -un)" "log in as root, or as one who may use sudo without a password"; exit 0; fi
-os; processor; memory; disk; ports; neighbours; clock; addresses; resolver; reach | sort -t "$tab" -k 2`;
+os; processor; memory; disk; ports; neighbours; closing; clock; addresses; resolver; reach | sort -t "$tab" -k 2`;
 
 /** The same as a step of an `up`: what fails ends it, before anything on the host is changed. */
 export const MUST_PASS = `findings=$(
