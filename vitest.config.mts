@@ -4,7 +4,7 @@ export default defineConfig({
     test: {
         projects: [
             { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 60_000 } },
-            { test: { name: "plan", include: ["test/plan/**/*.test.ts"], isolate: false } },
+            { test: { name: "plan", include: ["test/plan/**/*.test.ts"], isolate: false, testTimeout: 60_000 } },
             {
                 // One Docker host, one stack, one story: the files run one after another, and so do their tests.
                 test: {

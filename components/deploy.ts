@@ -1,14 +1,15 @@
 import * as pulumi from "@pulumi/pulumi";
 import { createCertificate } from "./certificates/certificates";
+import { AwsMachine } from "./server/awsMachine";
 import { DockerHost } from "./server/dockerHost";
 import { firewallRules } from "./server/host/firewall";
 import { preflightValues } from "./server/host/preflight";
-import { Server } from "./server/server";
+import { Machine, Server } from "./server/server";
 import { CATALOGUE, publicNames, servicesOf, under } from "./services/catalogue";
 import { publicUrl } from "./services/environment";
 import { DeploymentSecrets } from "./services/secrets";
 import { Services } from "./services/services";
-import { Settings } from "./settings/settings";
+import { ServerSettings, Settings } from "./settings/settings";
 
 /** What a stack tells its operator. */
 export interface Outputs {
@@ -17,6 +18,8 @@ export interface Outputs {
     /** Name and port of each service that mail clients connect to. */
     endpoints: Record<string, string>;
     version: string;
+    /** Address of the server that all names must lead to; none on this machine. */
+    address?: pulumi.Output<string>;
     /** Opens the first-run page: user and password. Secret. */
     firstRun: pulumi.Output<{ username: string; password: string }>;
     /** The private certificate authority to trust, on stacks that have one. */
@@ -29,28 +32,53 @@ export function deploy(settings: Settings): Outputs {
     const secrets = new DeploymentSecrets(name, settings);
     const certificate = createCertificate(name, settings.certificates, publicNames(settings.host, settings.profile), {});
 
-    const [place] = settings.servers;
-    const server = new DockerHost(`${name}-${place.name}`, {
-        ...place,
-        preflight: place.ssh && preflightValues(settings, place),
-        setUp: place.ssh && place.engine && { stack: name, engine: place.engine, firewall: firewallRules(settings, place) },
-    });
+    const server = createServer(settings, settings.servers[0]);
     new Services(name, { settings, server, secrets, certificate }, { providers: [server.provider], transformations: [boundTo(server)] });
 
     return {
         url: publicUrl(settings, ""),
         endpoints: endpoints(settings),
         version: settings.images.forwardemail.tag,
+        address: server.address,
         firstRun: pulumi.secret(secrets.values.adminPassword.apply((password) => ({ username: "admin", password }))),
         authority: certificate.authority,
     };
 }
 
-/** What Docker holds goes with its machine, though its inputs stay the same. Volumes are data: they are never replaced. */
-function boundTo({ identity }: Server): pulumi.ResourceTransformation {
+/** This machine, a host that is there, or an instance that is made first; set up where it is not the operator's own machine. */
+function createServer(settings: Settings, place: ServerSettings): Server {
+    const name = `${settings.name}-${place.name}`;
+    const firewall = firewallRules(settings, place);
+    const { dockerHost, ssh, aws, login, engine } = place;
+    const instance =
+        aws && new AwsMachine(name, { ...aws, deployment: settings.name, login: login!, firewall, reverseName: under(settings.host, "mx") });
+    const machine: Machine | undefined = instance ?? (ssh && { connection: ssh, identity: ssh.hostKey });
+    const { directory, device = instance?.device } = settings.data;
+    return new DockerHost(name, {
+        dockerHost,
+        machine,
+        preflight: machine && {
+            ...preflightValues(settings, place),
+            ...(instance ? { ELASTIC_ADDRESS: instance.address, DEVICE: instance.device } : {}),
+        },
+        setUp: machine &&
+            engine && {
+                stack: settings.name,
+                engine,
+                firewall,
+                disk: device === undefined ? undefined : { device, directory: directory!, size: aws?.dataGb },
+            },
+    });
+}
+
+/**
+ * What Docker holds goes with its machine, though its inputs stay the same; where the machine itself is destroyed, nothing on it need be.
+ * Volumes are data: they are never replaced.
+ */
+function boundTo({ identity, instance }: Server): pulumi.ResourceTransformation {
     return ({ type, props, opts }) =>
         identity !== undefined && type.startsWith("docker:") && type !== "docker:index/volume:Volume"
-            ? { props, opts: { ...opts, replacementTrigger: identity } }
+            ? { props, opts: { ...opts, replacementTrigger: identity, deletedWith: instance } }
             : undefined;
 }
 

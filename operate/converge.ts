@@ -3,6 +3,7 @@ import { Settings } from "../components/settings/settings";
 import { servicesOf } from "../components/services/catalogue";
 import { DOCKER, Observer, Running } from "./health";
 import { liveUp } from "./live";
+import { StateResource, located, refreshMachines, resourcesOf } from "./machines";
 import { Progress, knownFix } from "./progress";
 import type { Session } from "./session";
 
@@ -28,28 +29,47 @@ export async function converge(
     display: Display = { live: false },
     observer = DOCKER,
 ): Promise<Converged> {
-    const { settings } = session;
-    const [server] = settings.servers;
     const progress = new Progress(log);
     const nothing = { ok: false, changes: {}, outputs: {} };
-    const bare = observer.isBare(server);
-    const problem = bare ? undefined : observer.whyNot(server);
-    if (problem !== undefined) {
-        log(`  error: Docker does not answer at ${server.dockerHost}: ${problem}`);
-        log(`  fix: ${knownFix(problem) ?? knownFix("Docker does not answer")}`);
+    const found = await find(session, log, observer);
+    if (found.problem !== undefined) {
+        log(`  error: Docker does not answer at ${found.settings.servers[0].dockerHost}: ${found.problem}`);
+        log(`  fix: ${knownFix(found.problem) ?? knownFix("Docker does not answer")}`);
         return nothing;
     }
+    // A machine that the update makes has an address afterwards.
+    const now = () => located(session.stack, session.settings);
     try {
         // On a bare server there is nothing to ask. What the state says is there has another identity, and is made anew.
-        const replace = bare ? [] : await findBroken(session, log, observer);
-        const result = display.live ? await upLive(session, replace, display.yes, progress) : await upPlain(session, replace, progress);
-        const healthy = await allHealthy(settings, log, observer);
+        const replace = found.bare ? [] : await findBroken({ stack: session.stack, settings: found.settings }, log, observer);
+        const result = display.live ? await upLive(session, replace, display.yes, progress, log) : await upPlain(session, replace, progress);
+        const healthy = await allHealthy(await now(), log, observer);
         return { ...result, ok: healthy };
     } catch (error) {
         explainFailure(error as Error, progress, log);
-        if (observer.whyNot(server) === undefined) await allHealthy(settings, log, observer);
+        const settings = await now();
+        const [server] = settings.servers;
+        if (!observer.isBare(server) && observer.whyNot(server) === undefined) await allHealthy(settings, log, observer);
         return nothing;
     }
+}
+
+/** Where the server is, whether there is anything on it, and why it does not answer. An instance that is gone is not there to answer. */
+async function find(
+    { stack, settings }: Pick<Session, "stack" | "settings">,
+    log: (line: string) => void,
+    observer: Observer,
+): Promise<{ settings: Settings; bare: boolean; problem?: string }> {
+    const look = async () => {
+        const here = await located(stack, settings);
+        const bare = observer.isBare(here.servers[0]);
+        return { settings: here, bare, problem: bare ? undefined : observer.whyNot(here.servers[0]) };
+    };
+    const first = await look();
+    if (first.problem === undefined || !settings.servers[0].aws) return first;
+    log("The instance does not answer: asking AWS for it.");
+    await refreshMachines(stack);
+    return look();
 }
 
 type Update = Omit<Converged, "ok">;
@@ -60,11 +80,18 @@ async function upPlain({ stack }: Pick<Session, "stack">, replace: string[], pro
 }
 
 /** The display has told the errors already; they are kept for their fixes. */
-async function upLive(session: Pick<Session, "stack">, replace: string[], yes: boolean, { errors }: Progress): Promise<Update> {
+async function upLive(
+    session: Pick<Session, "stack">,
+    replace: string[],
+    yes: boolean,
+    { errors }: Progress,
+    log: (line: string) => void,
+): Promise<Update> {
     const { ok, events } = await liveUp(session, replace, yes);
     const silent = new Progress(() => undefined);
     for (const event of events) silent.onEvent(event);
     errors.push(...silent.errors);
+    for (const warning of silent.warnings) log(`  ${warning}`); // the display showed it for a moment only
     if (!ok) throw new Error("The update did not run to its end: it was declined or stopped, or its error is above.");
     const summary = events.map((event) => event.summaryEvent).filter((event) => event !== undefined);
     return { changes: (summary.at(-1)?.resourceChanges ?? {}) as Record<string, number>, outputs: await session.stack.outputs() };
@@ -92,27 +119,18 @@ async function findBroken(
     return [...unhealthy, ...before.filter(({ urn }) => after.has(urn) && /-(claim|files)$/.test(urn)).map(({ urn }) => urn)];
 }
 
-async function resourcesOf(stack: auto.Stack): Promise<StateResource[]> {
-    return ((await stack.exportStack()).deployment.resources ?? []) as StateResource[];
-}
-
 /** The fix of each error, where it is known; an error that the engine did not report as an event is told here. */
 function explainFailure(failure: Error, { errors }: Progress, log: (line: string) => void): void {
     if (errors.length === 0) log(/^error: .*$/m.exec(failure.message)?.[0] ?? failure.message);
     for (const fix of new Set([...errors, failure.message].map(knownFix))) if (fix) log(`  fix: ${fix}`);
 }
 
-interface StateResource {
-    urn: string;
-    type: string;
-    outputs?: { name?: string };
-    delete?: boolean;
-}
-
 /** URNs of containers that Docker calls unhealthy or that do not run. One that is gone is found by refresh. */
 function sick(resources: StateResource[], running: Running[]): string[] {
     const bad = new Set(running.filter((c) => c.health !== "healthy" && c.health !== "starting").map((c) => c.container));
-    return resources.filter((r) => r.type === "docker:index/container:Container" && !r.delete && bad.has(r.outputs?.name ?? "")).map((r) => r.urn);
+    return resources
+        .filter((r) => r.type === "docker:index/container:Container" && !r.delete && bad.has((r.outputs?.name as string | undefined) ?? ""))
+        .map((r) => r.urn);
 }
 
 /** True when every service of the profile runs and is healthy; those that still start get their time. Says what is wrong with the others. */

@@ -1,7 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
-import { removeConnectionFiles } from "../components/server/connectionFiles";
+import { removeKeys } from "../components/server/keyFiles";
+import { StateResource, resourcesOf } from "./machines";
 import { Progress, describe } from "./progress";
 import { stopRehearsal } from "./rehearsal";
 import { Session, openExisting } from "./session";
@@ -36,7 +37,7 @@ async function main(): Promise<void> {
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, log);
     if (values.unlock) await session.stack.cancel();
     await remove(session, doomed !== undefined, log);
-    removeConnectionFiles(session.settings.servers);
+    removeKeys(session.settings.servers);
     if (session.rehearsal) await stopRehearsal(session.rehearsal.name, session.rehearsal.directory);
 }
 
@@ -57,14 +58,8 @@ export async function remove({ stack }: Pick<Session, "stack">, withData: boolea
     if (!withData && kept.length > 0) log(`Kept: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);
 }
 
-interface StateResource {
-    urn: string;
-    protect?: boolean;
-}
-
 async function protectedResources(stack: auto.Stack): Promise<StateResource[]> {
-    const { deployment } = await stack.exportStack();
-    return ((deployment.resources ?? []) as StateResource[]).filter((resource) => resource.protect);
+    return (await resourcesOf(stack)).filter((resource) => resource.protect);
 }
 
 /** By the CLI: importing a changed state would write all secrets into a temporary file. */

@@ -96,8 +96,9 @@ export interface Observer {
 
 export const DOCKER: Observer = { isBare, whyNot, inspectStack, explain };
 
-/** Whether it is a host that the program sets up, and that has no Docker yet. */
-export function isBare({ ssh, engine }: ServerSettings): boolean {
+/** Whether it is a host that the program sets up, and that has no Docker yet, or an instance that is still to be made. */
+export function isBare({ ssh, aws, engine }: ServerSettings): boolean {
+    if (aws && !ssh) return true;
     if (!ssh || !engine) return false;
     const { status } = spawnSync("ssh", [...sshOptions(ssh), ...destination(ssh), "command -v docker || exit 97"], { encoding: "utf8" });
     return status === 97;

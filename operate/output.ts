@@ -3,7 +3,7 @@ import { openExisting } from "./session";
 
 const HELP = `npm run -s output -- NAME [--stack STACK] [--rehearse]
 
-Prints an output of the stack: url, endpoints, version, firstRun (user and password of the first-run page), authority.
+Prints an output of the stack: url, endpoints, version, address (of a server over SSH or on AWS), firstRun (user and password of the first-run page), authority.
 `;
 
 async function main(): Promise<void> {

@@ -29,7 +29,9 @@ function tree(planned: Planned[]): string {
     const visit = (parent: string, indent: string) => {
         for (const resource of planned.filter((r) => r.parent === parent && r.type !== "pulumi:pulumi:Stack")) {
             const { protect, deleteBeforeReplace } = resource.options;
-            const marks = [protect && "protected", deleteBeforeReplace === false && "no gap"].filter(Boolean).join(", ");
+            const marks = [protect && "protected", resource.type === "docker:index/container:Container" && deleteBeforeReplace === false && "no gap"]
+                .filter(Boolean)
+                .join(", ");
             lines.push(`${indent}${resource.name}  (${resource.type})${marks ? `  [${marks}]` : ""}${detail(resource)}`);
             visit(`${resource.type}::${resource.name}`, `${indent}  `);
         }

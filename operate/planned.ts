@@ -37,7 +37,9 @@ async function planSettings(settings: () => Settings, project: string, stack: st
                     ? { id: undefined, state: inputs }
                     : { id: `${name}-id`, state: { ...inputs, name: inputs.name ?? `${name}-abc1234`, ...made(type, name) } },
             call: ({ token }) => {
-                throw new Error(`the plan must not look anything up, but called ${token}`);
+                const found = LOOKED_UP[token];
+                if (!found) throw new Error(`the plan must not look anything up, but called ${token}`);
+                return found;
             },
         },
         project,
@@ -55,6 +57,13 @@ async function planSettings(settings: () => Settings, project: string, stack: st
     return planned.sort((a, b) => `${a.type} ${a.name}`.localeCompare(`${b.type} ${b.name}`));
 }
 
+/** What AWS would answer to the lookups that a plan for it makes. Obviously not real. */
+const LOOKED_UP: Record<string, Record<string, unknown>> = {
+    "aws:ssm/getParameter:getParameter": { insecureValue: "ami-00000000000000000" },
+    "aws:ec2/getVpc:getVpc": { id: "vpc-of-the-account" },
+    "aws:ec2/getSubnet:getSubnet": { id: "subnet-of-the-zone" },
+};
+
 /** What providers would make. Obviously not real, and never shown where secret. */
 function made(type: string, name: string): Record<string, unknown> {
     const pem = (kind: string) => `-----BEGIN ${kind}-----\n${name}\n-----END ${kind}-----\n`;
@@ -62,7 +71,11 @@ function made(type: string, name: string): Record<string, unknown> {
         case "random:index/randomPassword:RandomPassword":
             return { result: pulumi.secret("Planned0Planned0Planned0Planned0Planned0Planned0Planned0Planned0") };
         case "tls:index/privateKey:PrivateKey":
-            return { privateKeyPem: pulumi.secret(pem("PRIVATE KEY")) };
+            return {
+                privateKeyPem: pulumi.secret(pem("PRIVATE KEY")),
+                privateKeyOpenssh: pulumi.secret(pem("OPENSSH PRIVATE KEY")),
+                publicKeyOpenssh: `ssh-ed25519 ${name}`,
+            };
         case "tls:index/selfSignedCert:SelfSignedCert":
         case "tls:index/locallySignedCert:LocallySignedCert":
             return { certPem: pem("CERTIFICATE") };
@@ -70,6 +83,8 @@ function made(type: string, name: string): Record<string, unknown> {
             return { certRequestPem: pem("CERTIFICATE REQUEST") };
         case "command:local:Command":
             return { stdout: "1.44", stderr: "" };
+        case "aws:ec2/eip:Eip":
+            return { publicIp: "203.0.113.7", allocationId: `${name}-id` };
         default:
             return {};
     }
@@ -101,6 +116,7 @@ function options(req: RegisterResourceRequest): Record<string, unknown> {
         ignoreChanges: list(req.getIgnorechangesList()),
         retainOnDelete: req.getRetainondelete() || undefined,
         additionalSecretOutputs: list(req.getAdditionalsecretoutputsList()),
+        deletedWith: short(req.getDeletedwith()) || undefined,
         replacementTrigger: trigger(req.getReplacementTrigger()?.toJavaScript()),
         provider: req.getProvider().split("::").at(-2) || undefined,
         dependsOn: list((req.getDependenciesList() as string[]).map(short).sort()),

@@ -17,8 +17,11 @@ async function main(): Promise<void> {
     if (values.help) return void process.stdout.write(HELP);
     const settings = await openConfigured(values.stack, console.log);
     const [server] = settings.servers;
-    const variables = preflightValues(settings, server);
-    const [program, ...args] = server.ssh ? overSsh(server.ssh, Object.keys(variables)) : ["/bin/sh", "-c"];
+    const { aws, ssh } = server;
+    if (aws && !ssh)
+        throw new Error(`Server ${server.name} does not exist yet: the first \`up\` makes it, and looks at it before anything is put on it.`);
+    const variables = { ...preflightValues(settings, server), ...(aws ? { ELASTIC_ADDRESS: ssh!.address } : {}) };
+    const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
     const { stdout, stderr, status } = spawnSync(program, [...args, PREFLIGHT], { encoding: "utf8", env: { ...process.env, ...variables } });
     const checks = parsePreflight(stdout);
     if (status !== 0 || checks.length === 0) throw new Error(`Server ${server.name} cannot be looked at: ${stderr.trim()}`);

@@ -4,6 +4,8 @@ import type { EngineEvent } from "@pulumi/pulumi/automation";
 export class Progress {
     /** Error messages so far, in the engine's words. */
     readonly errors: string[] = [];
+    /** What scripts warned of. */
+    readonly warnings: string[] = [];
     private readonly started = new Map<string, number>();
 
     constructor(private readonly log: (line: string) => void) {}
@@ -26,6 +28,10 @@ export class Progress {
         // "using pulumi-resource-… from $PATH" is how the rehearsal works, not a warning to anyone.
         if (text === "" || /^using pulumi-(resource|language)-/.test(text) || text === "update failed") return;
         if (severity === "error") this.errors.push(text);
+        // A script has no other way to warn than a line of its error output, which is a passing message to the engine.
+        const told = severity.startsWith("info") ? text.split("\n").filter((line) => line.startsWith("warning: ")) : [];
+        this.warnings.push(...told);
+        for (const line of told) this.log(`  ${line}`);
         if (severity === "error" || severity === "warning")
             this.log(`  ${severity}: ${urn && !urn.includes("pulumi:pulumi:Stack") ? `${describe(urn)}: ` : ""}${text}`);
     }

@@ -1,9 +1,10 @@
 import * as path from "node:path";
 import * as auto from "@pulumi/pulumi/automation";
 import { deploy } from "../components/deploy";
-import { writeConnectionFiles } from "../components/server/connectionFiles";
+import { writeKeys } from "../components/server/keyFiles";
 import { loadSettings } from "../components/settings/load";
 import { Settings } from "../components/settings/settings";
+import { located } from "./machines";
 import { needDocker, unreachable } from "./machine";
 import { pinImages } from "./pin";
 import { findPulumi } from "./pulumi";
@@ -58,11 +59,9 @@ export async function openExisting(name: string, options: { rehearse?: boolean }
 export async function openConfigured(name: string, log: Log): Promise<Settings> {
     const config = readStackFile(name).config ?? {};
     const settings = settingsFrom(name, config, { allowUnpinned: true });
-    if (!settings.servers.some(({ ssh }) => ssh)) return settings;
-    if (settings.sshKey)
-        await openOwn(name, config, log); // only Pulumi can decrypt it
-    else writeConnectionFiles(settings.servers);
-    return settings;
+    // Only Pulumi can decrypt a key, and only the state knows an instance.
+    if (!settings.sshKey && !settings.servers.some(({ aws }) => aws)) return settings;
+    return located((await openOwn(name, config, log)).stack, settings);
 }
 
 async function openDev(config: Config, log: Log): Promise<Session> {
@@ -77,7 +76,7 @@ async function openOwn(name: string, config: Config, log: Log): Promise<Session>
     const workspace = await auto.LocalWorkspace.create({ workDir: PROJECT, pulumiCommand });
     try {
         const stack = await auto.Stack.select(name, workspace);
-        await prepareConnections(stack, settings);
+        await writeKey(stack, settings);
         return { stack, settings };
     } catch (error) {
         const said = (error as Error).message;
@@ -115,13 +114,13 @@ async function openProgram(name: string, config: Config, folder: string, environ
         pulumiCommand,
     });
     const stack = await auto.Stack.createOrSelect(name, workspace);
-    await prepareConnections(stack, settings);
+    await writeKey(stack, settings);
     return { stack, settings };
 }
 
 /** Health is looked at, and a refresh runs, before the program can write what ssh needs. */
-async function prepareConnections(stack: auto.Stack, { servers, sshKey }: Settings): Promise<void> {
-    writeConnectionFiles(servers, sshKey && (await stack.getConfig("sshKey")).value);
+async function writeKey(stack: auto.Stack, { servers, sshKey }: Settings): Promise<void> {
+    if (sshKey) writeKeys(servers, (await stack.getConfig("sshKey")).value);
 }
 
 /** Opens a stack with this config on a rehearsal's Docker host, with the program in this process: for tests, which change the config often. */

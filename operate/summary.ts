@@ -29,5 +29,6 @@ export function summary({ rehearsal, settings }: Session, stack: string, changes
 
 function addresses(outputs: OutputMap): string[] {
     const endpoints = Object.entries((outputs.endpoints?.value ?? {}) as Record<string, string>);
-    return [`  web   ${outputs.url?.value}`, ...endpoints.map(([service, address]) => `  ${service.padEnd(5)} ${address}`)];
+    const server = outputs.address ? [`  all   ${outputs.address.value} is where each of these names must lead`] : [];
+    return [`  web   ${outputs.url?.value}`, ...endpoints.map(([service, address]) => `  ${service.padEnd(5)} ${address}`), ...server];
 }

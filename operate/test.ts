@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { MONGODB, REDIS } from "../components/services/databases";
 import { DOCKER_SOCKET, SshConnection, overSsh } from "../components/server/connection";
+import { DISK } from "../components/server/host/disk";
 import { ENGINE, UNDO_ENGINE } from "../components/server/host/engine";
 import { CONFIRM, FIREWALL, UNDO_FIREWALL } from "../components/server/host/firewall";
 import { MUST_PASS } from "../components/server/host/preflight";
@@ -107,11 +108,12 @@ function writtenScripts(): string[] {
         preflight: MUST_PASS,
         system: SYSTEM,
         engine: ENGINE,
+        disk: DISK,
         firewall: FIREWALL,
         confirm: CONFIRM,
         undo: [UNDO_SYSTEM, UNDO_ENGINE, UNDO_FIREWALL].map((script) => `(${script}\n)`).join("\n"),
-        confirmed: overSsh(EXAMPLE, ["A", "B"], CONFIRM)[2],
-        ssh: overSsh(EXAMPLE, ["A", "B"])[2],
+        confirmed: overSsh(EXAMPLE, { variables: ["A", "B"], confirm: CONFIRM, patience: 9 })[2],
+        ssh: overSsh(EXAMPLE, { variables: ["A", "B"] })[2],
         mongodb: MONGODB,
         redis: REDIS,
     }).map(([name, script]) => {

@@ -1,14 +1,10 @@
-/** How a server is reached over SSH. Plain data; keys are in files, see {@link filesOf}. */
-export interface SshConnection {
-    /** Names the connection's files and its line in known_hosts: an address may change, the server stays the same. */
+/** What is known of a connection before its server is. Plain data; a private key is in a file, see {@link keyFile}. */
+export interface Login {
+    /** Names the server for ssh and the file of its key: an address may change, the server stays the same. */
     alias: string;
-    /** IPv4, IPv6 or DNS name. */
-    address: string;
     port: number;
     /** root, or one that may use sudo without a password. */
     user: string;
-    /** Public host key, `ssh-ed25519 AAAA…`: a server that shows another one is refused. */
-    hostKey: string;
     /** Docker's socket on the server. */
     socket: string;
     /** Whether the stack has a private key of its own (secret sshKey); else ssh uses the operator's agent and files. */
@@ -17,43 +13,40 @@ export interface SshConnection {
     jump?: { address: string; port: number; user: string; hostKey: string };
 }
 
-/**
- * Folder of the connection's files. ssh itself expands the tilde, so that the state holds the same text on every machine; it takes
- * the home of the user database, not $HOME (`ssh_config(5)`, TOKENS), and so does whoever writes the files.
- */
-const folderOf = ({ alias }: SshConnection) => `~/.forwardemail/${alias}`;
-
-/** Files that must be there before ssh runs: path below the home directory, and text. `key` is the stack's private key. */
-export function filesOf(connection: SshConnection, key?: string): Array<{ file: string; text: string }> {
-    const { alias, hostKey, jump } = connection;
-    const folder = folderOf(connection).slice("~/".length);
-    const known = [`${alias} ${hostKey}`, ...(jump ? [`${alias}-jump ${jump.hostKey}`] : [])];
-    return [
-        { file: `${folder}/known_hosts`, text: `${known.join("\n")}\n` },
-        ...(key ? [{ file: `${folder}/key`, text: key.endsWith("\n") ? key : `${key}\n` }] : []),
-    ];
+/** How a server is reached over SSH. */
+export interface SshConnection extends Login {
+    /** IPv4, IPv6 or DNS name. */
+    address: string;
+    /** Public host key, `ssh-ed25519 AAAA…`: a server that shows another one is refused. */
+    hostKey: string;
 }
+
+/**
+ * File of the stack's private key. ssh itself expands the tilde, so that the state holds the same text on every machine; it takes
+ * the home of the user database, not $HOME (`ssh_config(5)`, TOKENS), and so does whoever writes the file.
+ */
+export const keyFile = ({ alias }: Login) => `~/.forwardemail/${alias}/key`;
 
 /** Options of ssh, for scripts and for the Docker provider alike. Never asks anything; knows the pinned host key and no other. */
 export function sshOptions(connection: SshConnection): string[] {
-    const { alias, jump } = connection;
+    const { alias, hostKey, jump } = connection;
+    const through = jump ? common(connection, `${alias}-jump`, jump.hostKey) : [];
     return [
-        ...common(connection, alias),
-        ...(jump
-            ? ["-o", `ProxyCommand=ssh ${common(connection, `${alias}-jump`).join(" ")} -p ${jump.port} -W [%h]:%p ${jump.user}@${jump.address}`]
-            : []),
+        ...common(connection, alias, hostKey),
+        ...(jump ? ["-o", `ProxyCommand=ssh ${through.map(quote).join(" ")} -p ${jump.port} -W [%h]:%p ${jump.user}@${jump.address}`] : []),
     ];
 }
 
-function common(connection: SshConnection, alias: string): string[] {
-    const folder = folderOf(connection);
+function common(connection: SshConnection, alias: string, hostKey: string): string[] {
     const options = {
         BatchMode: "yes",
         StrictHostKeyChecking: "yes",
         HostKeyAlias: alias,
-        UserKnownHostsFile: `${folder}/known_hosts`,
+        // Instead of files, which a fresh machine lacks while it only refreshes or destroys: OpenSSH 8.5 or newer.
+        KnownHostsCommand: `/usr/bin/env echo ${alias} ${hostKey}`,
+        UserKnownHostsFile: "/dev/null",
         GlobalKnownHostsFile: "/dev/null",
-        ...(connection.ownKey ? { IdentityFile: `${folder}/key`, IdentitiesOnly: "yes" } : {}),
+        ...(connection.ownKey ? { IdentityFile: keyFile(connection), IdentitiesOnly: "yes" } : {}),
         ConnectTimeout: "15",
         // Every connection is a new one, whatever the operator's ssh_config shares.
         ControlPath: "none",
@@ -79,14 +72,25 @@ export const DOCKER_SOCKET = "/var/run/docker.sock";
 /** A word for a POSIX shell. */
 export const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
+export interface OverSsh {
+    /** Names of variables of the local environment that the server sees. */
+    variables: string[];
+    /** Script that runs after it, over a connection of its own. */
+    confirm?: string;
+    /** How long to try to connect, in seconds: a machine that has just been made is not up yet. @default 0 */
+    patience?: number;
+}
+
 /**
  * What runs a script on the server: the arguments before the script's own text, for `interpreter` of a Command. Of the local environment
  * the server sees `variables` only: sshd takes no other (AcceptEnv), and on a command line they are plain values. Standard input goes through.
- * `confirm` runs after it, over a connection of its own.
  */
-export function overSsh(connection: SshConnection, variables: string[], confirm?: string): string[] {
+export function overSsh(connection: SshConnection, { variables, confirm, patience = 0 }: OverSsh): string[] {
     const ssh = ["ssh", ...sshOptions(connection), ...destination(connection)].map(quote).join(" ");
     const asRoot = connection.user === "root" ? "" : "sudo -n ";
+    const wait = `end=$(($(date +%s) + ${patience}))
+until ${ssh} true </dev/null 2>/dev/null || [ "$(date +%s)" -ge "$end" ]; do sleep 3; done
+`;
     return [
         "/bin/sh",
         "-c",
@@ -97,7 +101,7 @@ for name in ${variables.join(" ")}; do
     eval "value=\\\${$name-}"
     words="$words $name=$(quote "$value")"
 done
-${confirm === undefined ? "exec " : ""}${ssh} "${asRoot}env$words sh -c $(quote "$1")"${confirm === undefined ? "" : ` && ${ssh} ${quote(`${asRoot}sh -c ${quote(confirm)}`)}`}`,
+${patience > 0 ? wait : ""}${confirm === undefined ? "exec " : ""}${ssh} "${asRoot}env$words sh -c $(quote "$1")"${confirm === undefined ? "" : ` && ${ssh} ${quote(`${asRoot}sh -c ${quote(confirm)}`)}`}`,
         "ssh",
     ];
 }

@@ -1,20 +1,21 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { SshConnection, overSsh, sshOptions } from "./connection";
+import { dockerUrl, overSsh, sshOptions } from "./connection";
+import { DISK } from "./host/disk";
 import { ENGINE, UNDO_ENGINE } from "./host/engine";
 import { CONFIRM, FIREWALL, FirewallRules, UNDO_FIREWALL, firewallTable } from "./host/firewall";
-import { MUST_PASS, PreflightValues } from "./host/preflight";
+import { MUST_PASS } from "./host/preflight";
 import { SYSTEM, UNDO_SYSTEM } from "./host/system";
-import { HostScript, Server } from "./server";
+import { HostScript, Machine, Server } from "./server";
 
 export interface DockerHostArgs {
-    /** Docker's address: `unix:///…`, or `ssh://…` together with `ssh`. */
+    /** Docker's socket on this machine, `unix:///…`; on a `machine` its connection says it. */
     dockerHost: string;
-    /** How the host is reached; unset, it is this machine. Its files must be there: connectionFiles.ts. */
-    ssh?: SshConnection;
+    /** The host; unset, it is this machine. A private key of the stack must be in its file: keyFiles.ts. */
+    machine?: Machine;
     /** Values of the preflight; unset, there is none: this machine is the operator's own. */
-    preflight?: PreflightValues;
+    preflight?: Record<string, pulumi.Input<string>>;
     /** What the host is made into, over SSH; unset, it is taken as it is. */
     setUp?: SetUp;
 }
@@ -25,6 +26,8 @@ export interface SetUp {
     /** Where Docker comes from when there is none. */
     engine: "distribution" | "docker";
     firewall: FirewallRules;
+    /** Disk for the data directory; unset, the operator has mounted one, or none. */
+    disk?: { device: pulumi.Input<string>; directory: string; /** In GiB; a change grows the file system. */ size?: number };
 }
 
 /** A machine with Docker: this one, or one that is reached over SSH. Scripts are the same text on both. */
@@ -32,7 +35,9 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
     public readonly provider: docker.Provider;
     public readonly apiVersion: pulumi.Output<string>;
     public readonly ready: pulumi.Resource;
-    public readonly identity?: string;
+    public readonly identity?: pulumi.Input<string>;
+    public readonly address?: pulumi.Output<string>;
+    public readonly instance?: pulumi.Resource;
 
     constructor(
         public readonly name: string,
@@ -40,13 +45,19 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
         opts?: pulumi.ComponentResourceOptions,
     ) {
         super("forwardemail:server:DockerHost", name, {}, opts);
-        this.identity = args.ssh?.hostKey;
-        const fit = args.preflight && [this.run(`${name}-preflight`, { script: MUST_PASS, environment: args.preflight }, { parent: this })];
-        const fitted = args.setUp ? this.setUp(name, args.setUp, { parent: this, dependsOn: fit }) : fit;
+        const { dockerHost, machine, preflight, setUp } = args;
+        this.identity = machine?.identity;
+        this.instance = machine?.instance;
+        const connection = machine && pulumi.output(machine.connection);
+        this.address = connection?.address;
+        const first = { parent: this, dependsOn: machine?.ready };
+        const patience = machine?.instance ? BOOT_SECONDS : undefined;
+        const fit = preflight && [this.run(`${name}-preflight`, { script: MUST_PASS, environment: preflight, patience }, first)];
+        const fitted = setUp ? this.setUp(name, setUp, { parent: this, dependsOn: fit }) : fit;
         const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this, dependsOn: fitted });
         this.provider = new docker.Provider(
             name,
-            { host: args.dockerHost, sshOpts: args.ssh && sshOptions(args.ssh) },
+            { host: connection?.apply(dockerUrl) ?? dockerHost, sshOpts: connection?.apply(sshOptions) },
             { parent: this, dependsOn: [docked] },
         );
         this.ready = docked;
@@ -55,56 +66,59 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
     }
 
     /** One after the other, because they share the package manager, and the firewall asks Docker. Taken back in the other order. */
-    private setUp(name: string, { stack: STACK, engine, firewall }: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
-        const system = this.run(`${name}-system`, { script: SYSTEM, environment: { STACK, SWAP_BELOW_MIB: "3600" }, remove: UNDO_SYSTEM }, opts);
-        const docked = this.run(
-            `${name}-engine`,
-            { script: ENGINE, environment: { ENGINE: engine }, remove: UNDO_ENGINE },
-            { ...opts, dependsOn: [system] },
-        );
+    private setUp(name: string, setUp: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
+        const { stack: STACK, engine, firewall, disk } = setUp;
+        let last = opts.dependsOn;
+        const step = (role: string, script: HostScript) => {
+            const done = this.run(`${name}-${role}`, script, { ...opts, dependsOn: last });
+            last = [done];
+        };
+        step("system", { script: SYSTEM, environment: { STACK, SWAP_BELOW_MIB: "3600" }, remove: UNDO_SYSTEM });
+        if (disk)
+            step("disk", {
+                script: DISK,
+                environment: { DEVICE: disk.device, DIRECTORY: disk.directory, ...(disk.size ? { SIZE: String(disk.size) } : {}) },
+            });
+        step("engine", { script: ENGINE, environment: { ENGINE: engine }, remove: UNDO_ENGINE });
         const { ports, allow } = firewall;
-        const closed = this.run(
-            `${name}-firewall`,
-            {
-                script: FIREWALL,
-                environment: { TABLE: firewallTable(firewall), OPEN: [...ports, ...allow].join(" "), STACK },
-                remove: UNDO_FIREWALL,
-                confirm: CONFIRM,
-            },
-            { ...opts, dependsOn: [docked] },
-        );
-        return [closed];
+        const environment = { TABLE: firewallTable(firewall), OPEN: [...ports, ...allow].join(" "), STACK };
+        step("firewall", { script: FIREWALL, environment, remove: UNDO_FIREWALL, confirm: CONFIRM });
+        return last as pulumi.Resource[];
     }
 
     run(
         name: string,
-        { script, environment, seesPreviousOutput, stdin, remove, confirm }: HostScript,
+        { script, environment, seesPreviousOutput, stdin, remove, confirm, patience }: HostScript,
         opts: pulumi.CustomResourceOptions,
     ): command.local.Command {
-        const { dockerHost, ssh } = this.args;
-        // Not the caller's context: it may be another machine.
-        // With another identity, a script has run nowhere yet.
-        const variables = {
+        const { dockerHost, machine } = this.args;
+        const connection = machine && pulumi.output(machine.connection);
+        // Not the caller's context: it may be another machine. With another identity, a script has run nowhere yet.
+        const variables: Record<string, pulumi.Input<string>> = {
             ...environment,
-            ...(ssh ? { DOCKER_HOST: `unix://${ssh.socket}`, SERVER: this.identity! } : { DOCKER_HOST: dockerHost }),
+            DOCKER_HOST: connection?.apply(({ socket }) => `unix://${socket}`) ?? dockerHost,
+            ...(machine ? { SERVER: machine.identity } : {}),
         };
-        const names = [...Object.keys(variables), ...(seesPreviousOutput ? ["PULUMI_COMMAND_STDOUT"] : [])];
+        const names = [...Object.keys(variables), ...(seesPreviousOutput ? ["PULUMI_COMMAND_STDOUT"] : [])].sort();
         return new command.local.Command(
             name,
             {
                 create: script,
                 delete: remove,
-                interpreter: ssh && overSsh(ssh, names.sort(), confirm),
+                interpreter: connection?.apply((reached) => overSsh(reached, { variables: names, confirm, patience })),
                 environment: variables,
                 stdin,
                 // A script whose output could echo its secret input stays silent; its error output is still reported when it fails.
                 logging: stdin === undefined ? command.local.Logging.Stderr : command.local.Logging.None,
                 addPreviousOutputInEnv: seesPreviousOutput ?? false,
             },
-            { ...opts, deleteBeforeReplace: true },
+            { ...opts, deleteBeforeReplace: true, deletedWith: machine?.instance },
         );
     }
 }
+
+/** How long a new machine may take to boot and to answer, in seconds. */
+const BOOT_SECONDS = 300;
 
 const DOCKER_ANSWERS = `docker version --format '{{.Server.APIVersion}}' || {
     echo "Docker does not answer. Fix: start it (systemctl start docker), and see that this user may use it (group docker)." >&2

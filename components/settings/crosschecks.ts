@@ -1,17 +1,16 @@
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import * as path from "node:path";
 import { Problem } from "../errors";
-import { CATALOGUE, ServiceName, publicNames, servicesOf } from "../services/catalogue";
+import { CATALOGUE, ServiceName, publicNames } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
-import { DOCKER_SOCKET, SshConnection, dockerUrl } from "../server/connection";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
 import { Config } from "./schema";
-import { ServerSettings } from "./settings";
+import { checkServers, duplicates } from "./servers";
 
 /** What one key cannot know: whether the keys fit each other. A check that needs a broken key is left out. */
 export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig, directory: string): Problem[] {
     const checks: Array<{ needs: string[]; find: () => Problem[] }> = [
-        { needs: ["servers", "profile"], find: () => checkServers(config) },
+        { needs: ["servers", "profile", "network", "data", "firewall"], find: () => checkServers(config) },
         { needs: ["profile"], find: () => checkServices(config) },
         { needs: [], find: () => checkEnvironment(config) },
         { needs: ["network"], find: () => checkNetwork(config) },
@@ -19,88 +18,6 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());
-}
-
-function checkServers(config: Config): Problem[] {
-    const problems = duplicates(
-        "servers",
-        config.servers.map((s) => s.name),
-        "a name of its own for each server",
-    );
-    config.servers.forEach((server, at) => problems.push(...checkServer(server, `servers[${at}]`)));
-    if (config.servers.length > 1)
-        problems.push({ key: "servers", message: `got ${config.servers.length} servers; several servers: not available yet`, fix: "keep one" });
-    return [...problems, ...checkPlacement(config)];
-}
-
-function checkServer({ kind, address, port, hostKey, jump }: Config["servers"][number], key: string): Problem[] {
-    if (kind === "aws") return [{ key: `${key}.kind`, message: "aws: not available yet", fix: "use kind: local or ssh" }];
-    if (kind === "local")
-        return Object.entries({ address, hostKey, jump })
-            .filter(([, value]) => value !== undefined)
-            .map(([name]) => ({ key: `${key}.${name}`, message: "means nothing on kind: local", fix: `set ${key}.kind to ssh, or remove it` }));
-    const problems: Problem[] = [];
-    if (!address)
-        problems.push({
-            key: `${key}.address`,
-            message: "is missing, wanted the host's IP address or DNS name",
-            fix: `pulumi config set --path '${key}.address' VALUE`,
-        });
-    if (!hostKey)
-        problems.push({
-            key: `${key}.hostKey`,
-            message: "is missing, wanted the host's public key, so that nobody else can answer in its place",
-            fix: `compare ssh-keyscan -t ed25519 -p ${port} ${address ?? "ADDRESS"} with what the provider's console shows, then pulumi config set --path '${key}.hostKey' 'ssh-ed25519 AAAA…'`,
-        });
-    return problems;
-}
-
-function checkPlacement(config: Config): Problem[] {
-    const wanted = servicesOf(config.profile);
-    const places = new Map<ServiceName, string[]>();
-    for (const server of placed(config)) for (const service of server.services) places.set(service, [...(places.get(service) ?? []), server.name]);
-    const problems: Problem[] = [];
-    for (const [service, servers] of places) {
-        if (servers.length > 1)
-            problems.push({
-                key: "servers",
-                message: `service ${service} is placed twice: on ${servers.join(" and ")}`,
-                fix: `list ${service} under one server`,
-            });
-        if (!wanted.includes(service))
-            problems.push({
-                key: "servers",
-                message: `service ${service} is not part of profile ${config.profile}`,
-                fix: `remove ${service}, or set profile: full`,
-            });
-    }
-    const nowhere = wanted.filter((service) => !places.has(service));
-    if (nowhere.length > 0)
-        problems.push({
-            key: "servers",
-            message: `placed nowhere: ${nowhere.join(", ")}`,
-            fix: "list them under a server, or give one server services: all",
-        });
-    return problems;
-}
-
-/** Servers with the services that "all" stands for. */
-export function placed(config: Config): ServerSettings[] {
-    return config.servers.map(({ name, services, reach, dockerHost }) => {
-        const local = dockerHost ?? `unix://${DOCKER_SOCKET}`;
-        return { name, services: services === "all" ? servicesOf(config.profile) : services, kind: "local", dockerHost: local, reach };
-    });
-}
-
-/** The same, with how each one is reached. `deployment` names the connections' files. */
-export function reached(config: Config, deployment: string, ownKey: boolean): ServerSettings[] {
-    return placed(config).map((place, at) => {
-        const { kind, address, port, user, hostKey, jump, setUp, engine } = config.servers[at];
-        if (kind !== "ssh") return place;
-        const socket = place.dockerHost.slice("unix://".length);
-        const ssh: SshConnection = { alias: `${deployment}-${place.name}`, address: address!, port, user, hostKey: hostKey!, socket, ownKey, jump };
-        return { ...place, kind, dockerHost: dockerUrl(ssh), ssh, engine: setUp ? engine : undefined };
-    });
 }
 
 function checkServices(config: Config): Problem[] {
@@ -166,9 +83,4 @@ function keyMatches(certificate: X509Certificate, key: string): boolean {
     } catch {
         return false; // not a key at all: the same fix
     }
-}
-
-function duplicates(key: string, values: string[], wanted: string): Problem[] {
-    const twice = [...new Set(values.filter((value, at) => values.indexOf(value) !== at))];
-    return twice.map((value) => ({ key, message: `"${value}" stands there twice, wanted ${wanted}`, fix: "remove or rename one" }));
 }

@@ -4,10 +4,11 @@ import * as runtimeConfig from "@pulumi/pulumi/runtime/config";
 import { Problem, SettingsError } from "../errors";
 import { CATALOGUE, SERVICE_NAMES, ServiceName } from "../services/catalogue";
 import { SECRETS, SecretName } from "../services/secrets";
-import { crossChecks, reached } from "./crosschecks";
+import { crossChecks } from "./crosschecks";
 import { Lock, parseLock, selectImages } from "./images";
 import { Context, RawConfig, parse, readProjectFile } from "./parse";
 import { Config } from "./schema";
+import { dataDirectory, placed } from "./servers";
 import { CertificateSettings, NetworkSettings, Settings } from "./settings";
 
 /** Settings of the running stack. The only reader of Pulumi's config. Throws {@link SettingsError} with all problems at once. */
@@ -36,11 +37,11 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         domains: config.domains.length > 0 ? config.domains : [config.host],
         profile: config.profile,
         images,
-        servers: reached(config, name, raw.sshKey !== undefined),
+        servers: placed(config, name, raw.sshKey !== undefined),
         network: network(name, config),
         certificates: certificates(config, raw, context.directory),
         firewall: config.firewall,
-        data: config.data,
+        data: { ...config.data, directory: dataDirectory(config) },
         memoryMb: Object.fromEntries(SERVICE_NAMES.map((s) => [s, config.services[s]?.memory ?? CATALOGUE[s].memoryMb])) as Record<
             ServiceName,
             number

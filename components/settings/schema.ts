@@ -1,14 +1,10 @@
 import * as net from "node:net";
 import { z } from "zod";
-import { REACH } from "../server/host/preflight";
-import { SERVICE_NAMES } from "../services/catalogue";
+import { dnsName } from "./names";
+import { networks, server, serviceName } from "./serverSchema";
 
 // The shape of a stack's config. Each message ends the sentence "got X, wanted …".
 // Pulumi.yaml declares the same keys for `pulumi config` and the editor; a unit test holds the two together.
-
-/** A DNS name of at least two labels, lower case, no trailing dot (RFC 1035 §2.3.1, RFC 1123 §2.1). */
-const DNS_NAME = /^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$/;
-const dnsName = z.string("a DNS name in quotes").regex(DNS_NAME, "a DNS name such as mail.example.com: lower case, no scheme, no trailing dot");
 
 /** Memory as Docker writes it: a whole number with a unit, `512m` or `2g`. In MiB after parsing. */
 const memory = z
@@ -25,69 +21,6 @@ const subnet4 = z.string("an IPv4 subnet such as 10.89.7.0/24").refine((text) =>
     const isPrivate = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168);
     return isPrivate && (((a * 256 + b) * 256 + c) * 256 + d) % 2 ** (32 - bits) === 0;
 }, "the first address of a private IPv4 subnet of 16 to 26 bits, such as 10.89.7.0/24");
-
-const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
-
-const sshKeys = {
-    address: z.union([z.ipv4(), z.ipv6(), dnsName], "an IP address or a DNS name").optional().describe("ssh: IPv4, IPv6 or DNS name of the host."),
-    port: z.int("a port").min(1, "a port from 1").max(65535, "a port up to 65535").default(22).describe("ssh: its SSH port."),
-    user: z
-        .string("a user name")
-        .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "a user name such as root or debian")
-        .default("root")
-        .describe("ssh: root, or a user who may use sudo without a password."),
-    hostKey: z
-        .string("a public host key")
-        .regex(/^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,}={0,2}$/, "a public host key such as ssh-ed25519 AAAA…")
-        .optional()
-        .describe("ssh: public host key, as ssh-keyscan shows it; a server with another one is refused."),
-};
-
-const server = z.strictObject(
-    {
-        name: z
-            .string("a name")
-            .regex(/^[a-z][a-z0-9-]{0,30}$/, "a short lower-case name, such as main")
-            .describe("Name of the server in resources."),
-        kind: z
-            .enum(["local", "ssh", "aws"], "local or ssh (aws: not available yet)")
-            .describe("local: this machine's Docker. ssh: a host that is reached over SSH. aws: not available yet."),
-        dockerHost: z
-            .string("a Docker address")
-            .regex(/^unix:\/\/\/.+/, "a local socket such as unix:///var/run/docker.sock")
-            .optional()
-            .describe("Docker's socket on the server. Default, unix:///var/run/docker.sock."),
-        ...sshKeys,
-        reach: z
-            .array(z.string("host:port").regex(/^[a-zA-Z0-9.-]+:\d{1,5}$/, "host:port, such as ghcr.io:443"), "a list of host:port")
-            .default(REACH)
-            .describe("What the host must be able to connect to, looked at before the first change."),
-        jump: z
-            .strictObject(
-                {
-                    ...sshKeys,
-                    address: sshKeys.address.unwrap().describe("IPv4, IPv6 or DNS name of the host between."),
-                    hostKey: sshKeys.hostKey.unwrap().describe("Its public host key."),
-                },
-                "a map with address, hostKey, user and port",
-            )
-            .optional()
-            .describe("ssh: a host that the server is reached through, with the same key."),
-        setUp: z
-            .boolean("true or false")
-            .default(true)
-            .describe("ssh: set the host up: updates, kernel, sshd, Docker, firewall. False where you do that yourself; Docker must be there then."),
-        engine: z
-            .enum(["distribution", "docker"], "distribution or docker")
-            .default("distribution")
-            .describe("ssh: where Docker comes from when the host has none: the distribution's package, or Docker's own repository."),
-        services: z
-            .union([z.literal("all"), z.array(serviceName)], `"all" or a list of services`)
-            .default("all")
-            .describe("Services placed there: all, or a list."),
-    },
-    "a map with name, kind and services",
-);
 
 const certificates = z.discriminatedUnion(
     "issuer",
@@ -163,11 +96,7 @@ export const schema = z.strictObject({
     firewall: z
         .strictObject(
             {
-                sshFrom: z
-                    .array(z.union([z.cidrv4(), z.cidrv6()], "a network such as 203.0.113.0/24"), "a list of networks")
-                    .min(1, "at least one network")
-                    .default(["0.0.0.0/0", "::/0"])
-                    .describe("Networks in CIDR form that may connect to SSH."),
+                sshFrom: networks.default(["0.0.0.0/0", "::/0"]).describe("Networks in CIDR form that may connect to SSH."),
                 allow: z
                     .array(z.int("a port").min(1, "a port from 1").max(65535, "a port up to 65535"), "a list of ports")
                     .default([])
@@ -184,9 +113,14 @@ export const schema = z.strictObject({
                     .regex(/^\/[^:]+[^/:]$/, "an absolute path without a colon, such as /srv/forwardemail")
                     .optional()
                     .describe("Folder on the host for data and keys. Default, named Docker volumes. Move the files before you change it."),
+                device: z
+                    .string("a device path")
+                    .regex(/^\/dev\/[\w./:-]+$/, "a stable device path such as /dev/disk/by-id/scsi-0HC_Volume_1234567")
+                    .optional()
+                    .describe("ssh: disk for data.directory. A blank one gets an XFS file system; one that holds another is refused."),
                 adopt: z.boolean("true or false").default(false).describe("Take over data that carries no mark of a deployment."),
             },
-            "a map with directory, adopt",
+            "a map with directory, device, adopt",
         )
         .prefault({}),
     services: z

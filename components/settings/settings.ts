@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
-import { SshConnection } from "../server/connection";
+import { Login, SshConnection } from "../server/connection";
+import type { Config } from "./schema";
 import { ImageName, Profile, ServiceName } from "../services/catalogue";
 import { SecretName } from "../services/secrets";
 
@@ -18,7 +19,7 @@ export interface Settings {
     certificates: CertificateSettings;
     /** Of hosts that are set up. */
     firewall: { /** Networks in CIDR form. */ sshFrom: string[]; /** TCP ports of others. */ allow: number[] };
-    data: { directory?: string; adopt: boolean };
+    data: { directory?: string; /** Disk for the directory, on the host. */ device?: string; adopt: boolean };
     /** Memory limit of each service in MiB. */
     memoryMb: Record<ServiceName, number>;
     /** Extra environment of the application; secret where the stack file holds any of it encrypted. */
@@ -42,17 +43,26 @@ export interface Image {
 
 export interface ServerSettings {
     name: string;
-    kind: "local" | "ssh";
-    /** Docker's address: `unix:///…`, or `ssh://…` */
+    kind: "local" | "ssh" | "aws";
+    /** Docker's address: `unix:///…`, or `ssh://…`; on kind aws, on the server. */
     dockerHost: string;
-    /** How it is reached, on kind ssh. */
+    /** What is known of its connection before there is a server: kinds ssh and aws. */
+    login?: Login;
+    /** How it is reached: kind ssh. On kind aws the machine tells (awsMachine.ts). */
     ssh?: SshConnection;
+    /** The instance to make, on kind aws. */
+    aws?: AwsSettings;
     services: ServiceName[];
     /** What the host must be able to connect to, `host:port`. */
     reach: string[];
+    /** Block lists that are asked about the server's address. */
+    blockLists: string[];
     /** Where Docker comes from, on a host that the program sets up. */
     engine?: "distribution" | "docker";
 }
+
+/** Keys of `servers[].aws`, with their defaults. */
+export type AwsSettings = NonNullable<Config["servers"][number]["aws"]>;
 
 export interface NetworkSettings {
     ipv6: boolean;

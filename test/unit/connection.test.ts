@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { SshConnection, dockerUrl, filesOf, overSsh, sshOptions } from "../../components/server/connection";
+import { SshConnection, dockerUrl, keyFile, overSsh, sshOptions } from "../../components/server/connection";
 
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ";
 const PLAIN: SshConnection = {
@@ -23,7 +23,8 @@ describe("what ssh is told", () => {
             "BatchMode=yes",
             "StrictHostKeyChecking=yes",
             "HostKeyAlias=forwardemail-prod-main",
-            "UserKnownHostsFile=~/.forwardemail/forwardemail-prod-main/known_hosts",
+            `KnownHostsCommand=/usr/bin/env echo forwardemail-prod-main ${KEY}`,
+            "UserKnownHostsFile=/dev/null",
             "GlobalKnownHostsFile=/dev/null",
             "ConnectTimeout=15",
             "ControlPath=none",
@@ -31,20 +32,21 @@ describe("what ssh is told", () => {
             "ServerAliveCountMax=4",
             "LogLevel=ERROR",
         ]);
-        expect(filesOf(PLAIN)).toEqual([{ file: ".forwardemail/forwardemail-prod-main/known_hosts", text: `forwardemail-prod-main ${KEY}\n` }]);
     });
 
-    test("a key of the stack is used and no other, and its file ends its last line", () => {
+    test("a key of the stack is used and no other", () => {
         const own = { ...PLAIN, ownKey: true };
         expect(sshOptions(own)).toEqual(expect.arrayContaining(["IdentityFile=~/.forwardemail/forwardemail-prod-main/key", "IdentitiesOnly=yes"]));
-        expect(filesOf(own, "-----END-----")[1]).toEqual({ file: ".forwardemail/forwardemail-prod-main/key", text: "-----END-----\n" });
+        expect(keyFile(own)).toBe("~/.forwardemail/forwardemail-prod-main/key");
     });
 
     test("a jump host is reached with the same options, and known by a key of its own", () => {
         const proxy = sshOptions({ ...PLAIN, ownKey: true, jump: JUMP }).at(-1);
-        expect(proxy).toMatch(/^ProxyCommand=ssh .*-o HostKeyAlias=forwardemail-prod-main-jump .*-p 2222 -W \[%h\]:%p ops@bastion\.example\.com$/);
-        expect(proxy).toContain("-o IdentityFile=~/.forwardemail/forwardemail-prod-main/key");
-        expect(filesOf({ ...PLAIN, jump: JUMP })[0].text).toBe(`forwardemail-prod-main ${KEY}\nforwardemail-prod-main-jump ${KEY}jump\n`);
+        expect(proxy).toMatch(/^ProxyCommand=ssh .*'HostKeyAlias=forwardemail-prod-main-jump' .*-p 2222 -W \[%h\]:%p ops@bastion\.example\.com$/);
+        // A shell of the local machine reads it.
+        const words = spawnSync("sh", ["-c", proxy!.replace("ProxyCommand=ssh", "printf '%s\\n'")], { encoding: "utf8" }).stdout.split("\n");
+        expect(words).toContain("IdentityFile=~/.forwardemail/forwardemail-prod-main/key");
+        expect(words).toContain(`KnownHostsCommand=/usr/bin/env echo forwardemail-prod-main-jump ${KEY}jump`);
     });
 
     test.each([
@@ -69,7 +71,7 @@ describe("a script over ssh", () => {
     afterEach(() => rmSync(folder, { recursive: true }));
 
     function run(script: string, env: Record<string, string>, stdin = "", user = "root") {
-        const [program, ...args] = overSsh({ ...PLAIN, user }, Object.keys(env));
+        const [program, ...args] = overSsh({ ...PLAIN, user }, { variables: Object.keys(env) });
         return spawnSync(program, [...args, script], { env: { PATH: `${folder}:${process.env.PATH}`, ...env }, input: stdin, encoding: "utf8" });
     }
 
@@ -86,7 +88,7 @@ describe("a script over ssh", () => {
     });
 
     test("a variable that is not set is empty there", () => {
-        const [program, ...args] = overSsh(PLAIN, ["PULUMI_COMMAND_STDOUT"]);
+        const [program, ...args] = overSsh(PLAIN, { variables: ["PULUMI_COMMAND_STDOUT"] });
         const { stdout } = spawnSync(program, [...args, 'printf "[%s]" "${PULUMI_COMMAND_STDOUT-unset}"'], {
             env: { PATH: `${folder}:${process.env.PATH}` },
             encoding: "utf8",
@@ -96,7 +98,7 @@ describe("a script over ssh", () => {
 
     test("a second script runs after it over a connection of its own, as root too, and only when the first succeeded", () => {
         const confirmed = (script: string, user = "root") => {
-            const [program, ...args] = overSsh({ ...PLAIN, user }, ["A"], `echo "it's confirmed \${A-unset}"`);
+            const [program, ...args] = overSsh({ ...PLAIN, user }, { variables: ["A"], confirm: `echo "it's confirmed \${A-unset}"` });
             return spawnSync(program, [...args, script], { env: { PATH: `${folder}:${process.env.PATH}`, A: "x" }, encoding: "utf8" });
         };
         expect(confirmed('echo "first $A"')).toMatchObject({ status: 0, stdout: "first x\nit's confirmed unset\n" });
@@ -104,6 +106,25 @@ describe("a script over ssh", () => {
         expect(confirmed("true", "debian").stdout).toBe("it's confirmed unset\n");
         expect(existsSync(path.join(folder, "sudo-used"))).toBe(true);
     });
+
+    test("a machine that is not up yet is tried again for a while, and then its error is told", () => {
+        const tries = path.join(folder, "tries");
+        writeFileSync(
+            path.join(folder, "ssh"),
+            `#!/bin/sh\necho >>"${tries}"\n[ "$(wc -l <"${tries}")" -gt "$FAILURES" ] || { echo refused >&2; exit 255; }\nfor last; do :; done\nexec sh -c "$last"\n`,
+        );
+        const [program, ...args] = overSsh(PLAIN, { variables: [], patience: 5 });
+        const attempt = (FAILURES: string) => {
+            rmSync(tries, { force: true });
+            return spawnSync(program, [...args, "cat; echo up"], {
+                env: { PATH: `${folder}:${process.env.PATH}`, FAILURES },
+                input: "read ",
+                encoding: "utf8",
+            });
+        };
+        expect(attempt("1")).toMatchObject({ status: 0, stdout: "read up\n", stderr: "" });
+        expect(attempt("99")).toMatchObject({ status: 255, stderr: "refused\n" });
+    }, 15_000);
 
     test("goes through sudo for another user than root, which may not ask", () => {
         expect(run("echo done", {}).stdout).toBe("done\n");

@@ -9,7 +9,7 @@ import type { Session } from "../../operate/session";
 const SETTINGS = {
     name: "forwardemail-x",
     profile: "forwarding",
-    servers: [{ name: "main", kind: "local", dockerHost: "unix:///x.sock", services: [], reach: [] }],
+    servers: [{ name: "main", kind: "local", dockerHost: "unix:///x.sock", services: [], reach: [], blockLists: [] }],
     startTimeout: 60,
 } satisfies Parameters<typeof allHealthy>[0];
 const address = (host?: DockerAddress) => (typeof host === "object" ? host.dockerHost : host);

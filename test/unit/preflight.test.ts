@@ -22,7 +22,12 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const program = (name: string, body: string) => writeFileSync(path.join(folder, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
-function run(script: string, reach = "", open = ""): Promise<{ status: number | null; stdout: string; stderr: string }> {
+function run(
+    script: string,
+    reach = "",
+    open = "",
+    other: Record<string, string> = {},
+): Promise<{ status: number | null; stdout: string; stderr: string }> {
     const env = {
         PATH: `${folder}:${process.env.PATH}`,
         DATA_DIRECTORY: `${folder}/not/there/yet`,
@@ -30,6 +35,8 @@ function run(script: string, reach = "", open = ""): Promise<{ status: number | 
         REACH: reach,
         STACK: "forwardemail-x",
         OPEN: open,
+        BLOCK_LISTS: "",
+        ...other,
     };
     const child = spawn("sh", ["-c", script], { env });
     const output = { stdout: "", stderr: "" };
@@ -37,8 +44,8 @@ function run(script: string, reach = "", open = ""): Promise<{ status: number | 
     child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
     return new Promise((resolve) => child.on("close", (status) => resolve({ status, ...output })));
 }
-async function find(check: string, reach?: string, open?: string) {
-    const { stdout, stderr, status } = await run(PREFLIGHT, reach, open);
+async function find(check: string, reach?: string, open?: string, other?: Record<string, string>) {
+    const { stdout, stderr, status } = await run(PREFLIGHT, reach, open, other);
     expect([stderr, status]).toEqual(["", 0]);
     return parsePreflight(stdout).find((finding) => finding.check === check);
 }
@@ -116,6 +123,43 @@ END`,
         await new Promise((resolve) => server.close(resolve));
         expect(await find(`outbound ${port}`, `127.0.0.1:${port}`)).toMatchObject({ level: "fail" });
         expect(await find("outbound 25", "127.0.0.199:25")).toMatchObject({ level: "warn", fix: expect.stringContaining("no relay") });
+        expect(await find("outbound 25", "127.0.0.199:25", "", { OUTBOUND_25: "open" })).toMatchObject({ level: "fail" });
+    });
+
+    test.each([
+        ["it holds the address", { "2.0.0.127": "127.0.0.2", "7.113.0.203": "127.0.0.4" }, "warn", /^203\.0\.113\.7 is listed \(127\.0\.0\.4\)/],
+        ["it does not", { "2.0.0.127": "127.0.0.2" }, "pass", /not listed/],
+        ["it refuses this resolver", { "2.0.0.127": "127.255.255.254", "7.113.0.203": "127.255.255.254" }, "warn", /cannot be asked/],
+        ["it refuses after the first question", { "2.0.0.127": "127.0.0.2", "7.113.0.203": "127.255.255.255" }, "warn", /cannot be asked/],
+        ["nobody answers", {}, "warn", /cannot be asked/],
+    ])("a block list, where %s", async (_, answers, level, found) => {
+        const cases = Object.entries(answers).map(([name, answer]) => `"ahostsv4 ${name}.list.test") echo '${answer} STREAM' ;;`);
+        program("getent", `case "$*" in ${cases.join(" ")} *) exit 2 ;; esac`);
+        expect(await find("list list.test", "", "", { BLOCK_LISTS: "list.test" })).toMatchObject({ level, found: expect.stringMatching(found) });
+    });
+
+    test("where the cloud translates the address, block lists are asked about the outer one", async () => {
+        program("ip", "echo '2: ens5    inet 10.90.0.12/24 scope global ens5'");
+        program("getent", `case "$2" in 2.0.0.127.*) echo '127.0.0.2 x' ;; 9.113.0.203.*) echo '127.0.0.3 x' ;; *) exit 2 ;; esac`);
+        const behind = { BLOCK_LISTS: "list.test", ELASTIC_ADDRESS: "203.0.113.9" };
+        expect(await find("addresses", "", "", behind)).toMatchObject({ level: "pass", found: expect.stringContaining("203.0.113.9") });
+        expect(await find("list list.test", "", "", behind)).toMatchObject({ level: "warn" });
+    });
+
+    test.each([
+        ["is not there", "/dev/not-there", "", "fail", /^there is no disk/],
+        ["is blank", "/dev/loop0", "", "pass", /^30 GiB on/],
+        ["has a file system", "/dev/loop0", "xfs", "pass", /^30 GiB on/],
+        ["holds something else", "/dev/loop0", "LVM2_member", "fail", /holds something else: LVM2_member/],
+    ])("a disk for the data that %s", async (_, device, found, level, said) => {
+        program("sleep", "true");
+        program("[", `case "$*" in "-b /dev/loop0 ]") exit 0 ;; "! -b /dev/loop0 ]") exit 1 ;; esac; exec /usr/bin/[ "$@"`);
+        program("wipefs", `echo '${found}' | grep .; true`);
+        program("lsblk", "echo 32212254720");
+        // The shell's own [ would look at this machine's devices.
+        const script = PREFLIGHT.replaceAll("[ -b ", `"${folder}/[" -b `).replaceAll("[ ! -b ", `"${folder}/[" ! -b `);
+        const { stdout } = await run(script, "", "", { DEVICE: device });
+        expect(parsePreflight(stdout).find(({ check }) => check === "disk")).toMatchObject({ level, found: expect.stringMatching(said) });
     });
 
     test("who is not root is told so, and nothing else", async () => {
@@ -125,9 +169,10 @@ END`,
         ]);
     });
 
-    test("as a step of an up it ends with 1 and one line for each failure, and passes over warnings", async () => {
+    test("as a step of an up it tells warnings, and ends with 1 and one line for each failure", async () => {
         program("ip", "true");
-        expect((await run(MUST_PASS)).status).toBe(0);
+        expect(await run(MUST_PASS)).toMatchObject({ status: 0, stderr: expect.stringMatching(/^warning: addresses: no public address .*\n$/) });
+        program("ip", "echo '2: eth0    inet 203.0.113.7/24 scope global eth0'");
         program("uname", "echo riscv64");
         const { status, stdout, stderr } = await run(MUST_PASS);
         expect([status, stderr]).toEqual([1, "Preflight: processor: riscv64. Fix: the images are made for x86_64 and aarch64\n"]);

@@ -31,6 +31,9 @@ function problems(raw: Record<string, unknown>): string[] {
 
 const HOST_KEY = `ssh-ed25519 ${"A".repeat(68)}`;
 
+const AWS = { region: "eu-central-1", authorizedKeys: [`ssh-ed25519 ${"B".repeat(68)} me@laptop`] };
+const onAws = (keys: object = {}, server: object = {}) => ({ servers: [{ name: "a", kind: "aws", aws: { ...AWS, ...keys }, ...server }] });
+
 describe("a good config", () => {
     test("the host alone is enough", () => {
         const settings = build({});
@@ -51,6 +54,14 @@ describe("a good config", () => {
 
     test("memory takes a unit and is in MiB", () => {
         expect(build({ services: { imap: { memory: "2g" }, web: { memory: "640m" } } }).memoryMb).toMatchObject({ imap: 2048, web: 640, api: 768 });
+    });
+
+    test("on aws the data has a directory for its volume, and the user is the image's", () => {
+        const { data, servers } = build(onAws({ image: "ubuntu-24.04" }));
+        expect(data.directory).toBe("/srv/forwardemail");
+        expect(servers[0].login).toMatchObject({ user: "ubuntu", alias: "forwardemail-test-a" });
+        expect(build({ ...onAws(), data: { directory: "/srv/mail" } }).data.directory).toBe("/srv/mail");
+        expect(build({}).data.directory).toBeUndefined();
     });
 
     test("subnets differ between stacks and stay the same for one", () => {
@@ -127,7 +138,32 @@ describe("bad input, each with one clear message", () => {
             { servers: [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY, jump: { address: "jump.example.com" } }] },
             "servers[0].jump.hostKey: is missing",
         ],
-        ["a kind that comes later", { servers: [{ name: "a", kind: "aws" }] }, "servers[0].kind: aws: not available yet"],
+        ["aws without its map", { servers: [{ name: "a", kind: "aws" }] }, "servers[0].aws: is missing, wanted a map with region and authorizedKeys"],
+        ["aws without a key to log in with", onAws({ authorizedKeys: undefined }), "servers[0].aws.authorizedKeys: is missing"],
+        ["a private key for a public one", onAws({ authorizedKeys: ["-----BEGIN OPENSSH"] }), "servers[0].aws.authorizedKeys[0]"],
+        ["an instance type whose disks have other names", onAws({ instanceType: "t2.medium" }), 'servers[0].aws.instanceType: got "t2.medium"'],
+        ["a zone elsewhere", onAws({ zone: "eu-west-1a" }), "servers[0].aws.zone: got eu-west-1a, which is not in eu-central-1"],
+        ["the default VPC without a zone", onAws({ vpc: "default" }), "servers[0].aws.zone: is missing"],
+        ["an address on aws", onAws({}, { address: "192.0.2.1" }), "servers[0].address: means nothing on kind: aws"],
+        ["an aws map elsewhere", { servers: [{ name: "a", kind: "local", aws: AWS }] }, "servers[0].aws: means nothing on kind: local"],
+        ["IPv6 on aws", { ...onAws(), network: { ipv6: true } }, "network.ipv6: got true on kind: aws"],
+        ["SSH over IPv6 only on aws", { ...onAws(), firewall: { sshFrom: ["2001:db8::/32"] } }, "firewall.sshFrom: names only IPv6 networks"],
+        ["no set-up on aws", onAws({}, { setUp: false }), "servers[0].setUp: got false on kind: aws"],
+        ["a disk on aws", { ...onAws(), data: { device: "/dev/sdb" } }, "data.device: is the program's own on kind: aws"],
+        ["a disk on this machine", { data: { directory: "/srv/x", device: "/dev/sdb" } }, "data.device: means nothing on kind: local"],
+        [
+            "a disk without a directory",
+            { servers: [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY }], data: { device: "/dev/sdb" } },
+            "data.device: needs data.directory",
+        ],
+        [
+            "a disk on a host that is not set up",
+            {
+                servers: [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY, setUp: false }],
+                data: { directory: "/srv/x", device: "/dev/sdb" },
+            },
+            "data.device: means nothing with servers[0].setUp: false",
+        ],
         [
             "a tag that is not in the lock file",
             { version: "v9.9.9" },

@@ -11,9 +11,9 @@ export interface FirewallRules {
 }
 
 /** What the firewall of a stack's server lets in. */
-export function firewallRules({ profile, network, firewall }: Settings, { ssh }: ServerSettings): FirewallRules {
+export function firewallRules({ profile, network, firewall }: Settings, { login }: ServerSettings): FirewallRules {
     const ports = servicesOf(profile).flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset));
-    return { ports: ports.sort((a, b) => a - b), allow: firewall.allow, ssh: { port: ssh?.port ?? 22, from: firewall.sshFrom } };
+    return { ports: ports.sort((a, b) => a - b), allow: firewall.allow, ssh: { port: login?.port ?? 22, from: firewall.sshFrom } };
 }
 
 /**

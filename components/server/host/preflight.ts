@@ -14,14 +14,25 @@ export interface Check {
 /** Where a mail server must get to: a large receiver, the image registry, a package mirror. */
 export const REACH = ["gmail-smtp-in.l.google.com:25", "ghcr.io:443", "deb.debian.org:80"];
 
+/** Lists that many receivers ask about a sender's address (RFC 5782). */
+export const BLOCK_LISTS = ["zen.spamhaus.org", "bl.spamcop.net"];
+
 /** Variables of {@link PREFLIGHT}. */
 export interface PreflightValues extends Record<string, string> {
     /** Where the data will be; it need not exist. */
     DATA_DIRECTORY: string;
+    /** Disk that will be mounted there; empty where none is. */
+    DEVICE: string;
     /** Ports that the deployment publishes, with spaces between. */
     PORTS: string;
     /** `host:port` that must be reachable, with spaces between. */
     REACH: string;
+    /** `open` where outbound port 25 must be, else empty: then it is only looked at. */
+    OUTBOUND_25: string;
+    /** Block lists to ask about the server's addresses, with spaces between. */
+    BLOCK_LISTS: string;
+    /** The outer address, where the cloud translates it to the server's own; empty where it does not. */
+    ELASTIC_ADDRESS: string;
     /** Ports that the firewall will leave open, with spaces between; empty where none is set up. */
     OPEN: string;
     /** Name of the deployment: its own containers may hold the ports. */
@@ -29,23 +40,29 @@ export interface PreflightValues extends Record<string, string> {
 }
 
 /** What the preflight of a stack's server looks for. */
-export function preflightValues({ name, profile, network, data, firewall }: Settings, { reach, engine, ssh }: ServerSettings): PreflightValues {
+export function preflightValues(
+    { name, profile, network, data, firewall }: Settings,
+    { reach, blockLists, engine, login, aws }: ServerSettings,
+): PreflightValues {
     const ports = servicesOf(profile)
         .flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset))
         .sort((a, b) => a - b);
     return {
         DATA_DIRECTORY: data.directory ?? "/var/lib/docker",
+        DEVICE: data.device ?? "",
         PORTS: ports.join(" "),
-        OPEN: engine ? [...ports, ...firewall.allow, ssh?.port].join(" ") : "",
+        OPEN: engine ? [...ports, ...firewall.allow, login?.port].join(" ") : "",
         REACH: reach.join(" "),
+        OUTBOUND_25: aws?.outbound25 === "open" ? "open" : "",
+        BLOCK_LISTS: blockLists.join(" "),
+        ELASTIC_ADDRESS: "",
         STACK: name,
     };
 }
 
 /**
  * Looks at a host and changes nothing. Runs as root by POSIX sh on Debian and Ubuntu, twice or a hundred times. One line a check:
- * level, check, found and fix, with tabs between. Reads DATA_DIRECTORY, PORTS, OPEN and REACH (lists with spaces), STACK (name of the
- * deployment, whose containers may hold the ports).
+ * level, check, found and fix, with tabs between. Reads the variables of {@link PreflightValues}.
  */
 export const PREFLIGHT = `set -u
 tab=$(printf '\\t')
@@ -89,11 +106,25 @@ memory() {
 }
 
 disk() {
-    place=$DATA_DIRECTORY
-    while [ ! -d "$place" ]; do place=$(dirname "$place"); done
-    gigabytes=$(($(df -Pk "$place" | awk 'NR == 2 { print $4 }') / 1048576))
-    if [ "$gigabytes" -lt 20 ]; then say warn disk "$gigabytes GiB free for $DATA_DIRECTORY" "20 GiB are little for mail; make room or add a disk"
-    else say pass disk "$gigabytes GiB free for $DATA_DIRECTORY"; fi
+    if [ -n "\${DEVICE:-}" ] && ! mountpoint -q "$DATA_DIRECTORY"; then
+        tries=0 # one that was attached just now
+        until [ -b "$DEVICE" ] || [ $tries -ge 15 ]; do tries=$((tries + 1)); sleep 1; done
+        if [ ! -b "$DEVICE" ]; then say fail disk "there is no disk $DEVICE" "attach it to the server, and see ls -l /dev/disk/by-id"; return; fi
+        found=$(wipefs --noheadings --output TYPE "$(readlink -f "$DEVICE")" | tr '\\n' ' ')
+        case $found in
+            "" | "xfs " | "ext4 " | "btrfs ") ;;
+            *) say fail disk "$DEVICE holds something else: $found" "see lsblk -f; empty it (wipefs -a) if nobody needs it, or name another in data.device"; return ;;
+        esac
+        place="on $DEVICE"
+        gigabytes=$(($(lsblk -bdno SIZE "$DEVICE") / 1073741824))
+    else
+        place="free for $DATA_DIRECTORY"
+        there=$DATA_DIRECTORY
+        while [ ! -d "$there" ]; do there=$(dirname "$there"); done
+        gigabytes=$(($(df -Pk "$there" | awk 'NR == 2 { print $4 }') / 1048576))
+    fi
+    if [ "$gigabytes" -lt 20 ]; then say warn disk "$gigabytes GiB $place" "20 GiB are little for mail; make room or add a disk"
+    else say pass disk "$gigabytes GiB $place"; fi
 }
 
 ports() {
@@ -139,9 +170,14 @@ clock() {
     else say warn clock "not known to be synchronised" "apt-get install systemd-timesyncd: certificates, DKIM and one-time passwords need the time"; fi
 }
 
+public_addresses() { # IPv4 and IPv6, a line each, with the length of the prefix
+    ip -o addr show scope global 2>/dev/null | awk '{ print $4 }' | grep -vE '^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.|100\\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\\.|f[cd])'
+}
+
 addresses() {
-    public=$(ip -o addr show scope global 2>/dev/null | awk '{ print $4 }' | grep -vE '^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.|100\\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\\.|f[cd])' | tr '\\n' ' ')
+    public=$(public_addresses | tr '\\n' ' ')
     if [ -n "$public" ]; then say pass addresses "$public"
+    elif [ -n "\${ELASTIC_ADDRESS:-}" ]; then say pass addresses "$ELASTIC_ADDRESS, by the cloud's translation"
     else say warn addresses "no public address on an interface" "behind NAT the outer address must be the server's alone, with a reverse name, and lead ports $PORTS here"; fi
 }
 
@@ -153,25 +189,44 @@ resolver() {
     esac
 }
 
+block_lists() {
+    for list in $BLOCK_LISTS; do (
+        ask() { timeout 8 getent ahostsv4 "$1.$list" 2>/dev/null | awk 'NR == 1 { print $1 }'; }
+        unknown() { say warn "list $list" "cannot be asked from here" "it refuses public resolvers, or the server's DNS does not work: look the address up at its web site"; }
+        # Every list holds 127.0.0.2, so that one can tell silence from a good answer (RFC 5782 §5).
+        case $(ask 2.0.0.127) in 127.0.0.*) ;; *) unknown; exit ;; esac
+        for address in \${ELASTIC_ADDRESS:-$(public_addresses | grep -v : | cut -d / -f 1)}; do
+            answer=$(ask "$(echo "$address" | awk -F . '{ print $4 "." $3 "." $2 "." $1 }')")
+            case $answer in
+                "") say pass "list $list" "$address is not listed" ;;
+                127.0.0.*) say warn "list $list" "$address is listed ($answer)" "receivers refuse its mail: take another address before anybody knows this one, or have it taken off at the list's web site" ;;
+                *) unknown ;;
+            esac
+        done
+    ) & done
+    wait
+}
+
 reach() {
     for target in $REACH; do (
         host=\${target%:*} port=\${target##*:}
         # shellcheck disable=SC2016
         if timeout 8 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "$host" "$port" 2>/dev/null; then say pass "outbound $port" "$target"
-        elif [ "$port" = 25 ]; then say warn "outbound 25" "$target cannot be reached" "ask the provider to open port 25: without it no mail leaves, because the application has no relay"
+        elif [ "$port" = 25 ] && [ "\${OUTBOUND_25:-}" != open ]; then say warn "outbound 25" "$target cannot be reached" "ask the provider to open port 25: without it no mail leaves, because the application has no relay"
         else say fail "outbound $port" "$target cannot be reached" "see the server's DNS and the provider's firewall"; fi
     ) & done
     wait
 }
 
 if [ "$(id -u)" != 0 ]; then say fail user "$(id -un)" "log in as root, or as one who may use sudo without a password"; exit 0; fi
-os; processor; memory; disk; ports; neighbours; closing; clock; addresses; resolver; reach | sort -t "$tab" -k 2`;
+os; processor; memory; disk; ports; neighbours; closing; clock; addresses; resolver; block_lists | sort; reach | sort -t "$tab" -k 2`;
 
-/** The same as a step of an `up`: what fails ends it, before anything on the host is changed. */
+/** The same as a step of an `up`: what fails ends it, before anything on the host is changed, and warnings are told. */
 export const MUST_PASS = `findings=$(
 ${PREFLIGHT}
 )
 printf '%s\\n' "$findings"
+printf '%s\\n' "$findings" | awk -F '\\t' '$1 == "warn" { print "warning: " $2 ": " $3 " (" $4 ")" }' >&2
 if printf '%s\\n' "$findings" | grep -q '^fail'; then
     printf '%s\\n' "$findings" | awk -F '\\t' '$1 == "fail" { print "Preflight: " $2 ": " $3 ". Fix: " $4 }' >&2
     exit 1

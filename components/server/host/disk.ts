@@ -1,0 +1,60 @@
+/**
+ * A disk of its own for the data directory: waits for it, makes a file system on a blank one, mounts it, and makes Docker wait for the
+ * mount at boot. A file system that is there is used as it is and grown to its disk. Nothing takes this back: the data stays in reach.
+ * Reads DEVICE, DIRECTORY and SIZE (unused: another size is a reason to run). Runs as root, twice or a hundred times.
+ */
+export const DISK = `set -eu
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+stop() { echo "$1 Fix: $2" >&2; exit 1; }
+tries=0
+until [ -b "$DEVICE" ]; do
+    tries=$((tries + 1))
+    [ $tries -le 60 ] || stop "There is no disk $DEVICE." "attach it to the server, and see ls -l /dev/disk/by-id"
+    sleep 1
+done
+device=$(readlink -f "$DEVICE")
+command -v mkfs.xfs >/dev/null 2>&1 || {
+    apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null
+    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends xfsprogs >/dev/null
+}
+
+if ! mountpoint -q "$DIRECTORY"; then
+    # wipefs names every signature: file systems, partition tables, RAID, LVM, encryption.
+    found=$(wipefs --noheadings --output TYPE "$device")
+    case $found in
+        "") mkfs.xfs -q "$device"; echo "made an XFS file system on $DEVICE" ;;
+        xfs | ext4 | btrfs) ;;
+        *) stop "The disk $DEVICE holds something else: $(echo "$found" | tr '\\n' ' ')." "see lsblk -f; empty it (wipefs -a) if nobody needs it, or name another disk in data.device" ;;
+    esac
+    if [ -d "$DIRECTORY" ] && [ -n "$(ls -A "$DIRECTORY")" ]; then
+        stop "$DIRECTORY holds files, which the disk would hide." "stop the stack (npm run down), move them away, and onto the disk once it is mounted"
+    fi
+    mkdir -p "$DIRECTORY"
+elif [ "$(readlink -f "$(findmnt -n -o SOURCE "$DIRECTORY")")" != "$device" ]; then
+    stop "$DIRECTORY is another file system: $(findmnt -n -o SOURCE "$DIRECTORY")." "remove data.device, or unmount that one"
+fi
+
+unit=$(systemd-escape --path --suffix=mount "$DIRECTORY")
+cat >"/etc/systemd/system/$unit.new" <<END
+[Unit]
+Description=Data of Forward Email
+
+[Mount]
+What=$DEVICE
+Where=$DIRECTORY
+Options=noatime,nodev,nosuid
+
+[Install]
+WantedBy=multi-user.target
+END
+mv "/etc/systemd/system/$unit.new" "/etc/systemd/system/$unit"
+# Without its disk Docker would start the databases on an empty folder.
+mkdir -p /etc/systemd/system/docker.service.d
+printf '[Unit]\\nRequiresMountsFor=%s\\n' "$DIRECTORY" >/etc/systemd/system/docker.service.d/forwardemail-data.conf
+systemctl daemon-reload
+systemctl enable -q --now "$unit"
+case $(findmnt -n -o FSTYPE "$DIRECTORY") in
+    xfs) xfs_growfs "$DIRECTORY" >/dev/null ;;
+    ext4) resize2fs "$device" >/dev/null 2>&1 ;;
+    btrfs) btrfs filesystem resize max "$DIRECTORY" >/dev/null ;;
+esac`;

@@ -1,0 +1,150 @@
+import { z } from "zod";
+import { BLOCK_LISTS, REACH } from "../server/host/preflight";
+import { SERVICE_NAMES } from "../services/catalogue";
+import { dnsName } from "./names";
+
+export const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
+
+const sshKeys = {
+    address: z.union([z.ipv4(), z.ipv6(), dnsName], "an IP address or a DNS name").optional().describe("ssh: IPv4, IPv6 or DNS name of the host."),
+    port: z.int("a port").min(1, "a port from 1").max(65535, "a port up to 65535").default(22).describe("ssh: its SSH port."),
+    user: z
+        .string("a user name")
+        .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "a user name such as root or debian")
+        .default("root")
+        .describe("ssh: root, or a user who may use sudo without a password."),
+    hostKey: z
+        .string("a public host key")
+        .regex(/^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,}={0,2}$/, "a public host key such as ssh-ed25519 AAAA…")
+        .optional()
+        .describe("ssh: public host key, as ssh-keyscan shows it; a server with another one is refused."),
+};
+
+const network = z.union([z.cidrv4(), z.cidrv6()], "a network such as 203.0.113.0/24");
+export const networks = z.array(network, "a list of networks").min(1, "at least one network");
+
+/** Instances before Nitro name their disks otherwise, and are dear for what they do. */
+const XEN = /^(t1|t2|m[1-4]|c[134]|r[34]|x1e?|d2|i[23]|h1|g[23]|p[23]|f1)\./;
+
+/** An instance on AWS, and what belongs to it. */
+const aws = z.strictObject(
+    {
+        region: z
+            .string("a region")
+            .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as eu-central-1")
+            .describe("Region of everything. A change moves nothing: it makes all of it anew there."),
+        authorizedKeys: z
+            .array(
+                z
+                    .string("a public key")
+                    .regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-\S+|sk-\S+) [A-Za-z0-9+/]+={0,2}( .*)?$/, "a public key such as ssh-ed25519 AAAA…"),
+                "a list of public keys",
+            )
+            .min(1, "at least one public key")
+            .describe(
+                "Public SSH keys that may log in: yours (~/.ssh/id_ed25519.pub), or that of the secret sshKey. Read when the instance is made.",
+            ),
+        instanceType: z
+            .string("an instance type")
+            .regex(/^[a-z][a-z0-9-]*\.[a-z0-9]+$/, "an instance type such as t4g.medium")
+            .refine((type) => !XEN.test(type), "a type of the Nitro system such as t4g.medium or t3.medium")
+            .default("t4g.medium")
+            .describe(
+                "Size, and with it the architecture: t4g and other names with a g after the number are arm64. A change stops the instance for a while.",
+            ),
+        image: z
+            .enum(["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04"], "debian-12, debian-13, ubuntu-22.04 or ubuntu-24.04")
+            .default("debian-12")
+            .describe("System of the instance: the newest image of it when the instance is made, and never changed by itself."),
+        ami: z
+            .string("an AMI")
+            .regex(/^ami-[0-9a-f]{8,17}$/, "an AMI such as ami-0123456789abcdef0")
+            .optional()
+            .describe("An image of that system by its id. A change replaces the instance; the data volume goes over to the new one."),
+        vpc: z
+            .enum(["own", "default"], "own or default")
+            .default("own")
+            .describe(
+                "own: a network of its own. default: the account's default VPC, in the default subnet of zone. A change replaces the instance.",
+            ),
+        zone: z
+            .string("an availability zone")
+            .regex(/^[a-z]{2}(-[a-z]+)+-\d[a-z]$/, "an availability zone such as eu-central-1a")
+            .optional()
+            .describe("Availability zone; default, AWS chooses. A volume cannot leave its zone."),
+        rootGb: z.int("a whole number").min(10, "10 or more").max(1000, "1000 or less").default(30).describe("Size of the root volume in GiB."),
+        dataGb: z
+            .int("a whole number")
+            .min(10, "10 or more")
+            .max(16384, "16384 or less")
+            .default(50)
+            .describe("Size of the data volume in GiB. It can only grow."),
+        reverseDns: z
+            .boolean("true or false")
+            .default(false)
+            .describe("Make mx.HOST the reverse name of the address. mx.HOST must lead to the address before, or AWS refuses."),
+        outbound25: z
+            .enum(["closed", "open"], "closed or open")
+            .default("closed")
+            .describe(
+                "open: AWS has lifted its block of outbound port 25; the preflight holds it to that. Until then no mail leaves, and every preview says so.",
+            ),
+        backupBucket: z
+            .string("a bucket name")
+            .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket name")
+            .optional()
+            .describe("Bucket that the instance may add to and read from, by a role of its own; it may not destroy what is there."),
+    },
+    "a map with region, authorizedKeys and more",
+);
+
+export const server = z.strictObject(
+    {
+        name: z
+            .string("a name")
+            .regex(/^[a-z][a-z0-9-]{0,30}$/, "a short lower-case name, such as main")
+            .describe("Name of the server in resources."),
+        kind: z
+            .enum(["local", "ssh", "aws"], "local, ssh or aws")
+            .describe("local: this machine's Docker. ssh: a host that is reached over SSH. aws: an instance that the program makes on AWS."),
+        dockerHost: z
+            .string("a Docker address")
+            .regex(/^unix:\/\/\/.+/, "a local socket such as unix:///var/run/docker.sock")
+            .optional()
+            .describe("Docker's socket on the server. Default, unix:///var/run/docker.sock."),
+        ...sshKeys,
+        reach: z
+            .array(z.string("host:port").regex(/^[a-zA-Z0-9.-]+:\d{1,5}$/, "host:port, such as ghcr.io:443"), "a list of host:port")
+            .default(REACH)
+            .describe("What the host must be able to connect to, looked at before the first change."),
+        blockLists: z
+            .array(dnsName, "a list of DNS names")
+            .default(BLOCK_LISTS)
+            .describe("Block lists (DNSBL) that are asked about the server's IPv4 addresses before the first change."),
+        jump: z
+            .strictObject(
+                {
+                    ...sshKeys,
+                    address: sshKeys.address.unwrap().describe("IPv4, IPv6 or DNS name of the host between."),
+                    hostKey: sshKeys.hostKey.unwrap().describe("Its public host key."),
+                },
+                "a map with address, hostKey, user and port",
+            )
+            .optional()
+            .describe("ssh: a host that the server is reached through, with the same key."),
+        aws: aws.optional().describe("aws: the instance and what belongs to it."),
+        setUp: z
+            .boolean("true or false")
+            .default(true)
+            .describe("ssh: set the host up: updates, kernel, sshd, Docker, firewall. False where you do that yourself; Docker must be there then."),
+        engine: z
+            .enum(["distribution", "docker"], "distribution or docker")
+            .default("distribution")
+            .describe("ssh: where Docker comes from when the host has none: the distribution's package, or Docker's own repository."),
+        services: z
+            .union([z.literal("all"), z.array(serviceName)], `"all" or a list of services`)
+            .default("all")
+            .describe("Services placed there: all, or a list."),
+    },
+    "a map with name, kind and services",
+);

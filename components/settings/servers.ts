@@ -1,0 +1,147 @@
+import { Problem } from "../errors";
+import { ServiceName, servicesOf } from "../services/catalogue";
+import { DOCKER_SOCKET, SshConnection, dockerUrl } from "../server/connection";
+import { Config } from "./schema";
+import { ServerSettings } from "./settings";
+
+/** Whether the servers fit their kinds, and every service has a place. */
+export function checkServers(config: Config): Problem[] {
+    const problems = duplicates(
+        "servers",
+        config.servers.map((s) => s.name),
+        "a name of its own for each server",
+    );
+    config.servers.forEach((server, at) => problems.push(...checkServer(server, `servers[${at}]`, config)));
+    if (config.servers.length > 1)
+        problems.push({ key: "servers", message: `got ${config.servers.length} servers; several servers: not available yet`, fix: "keep one" });
+    return [...problems, ...checkPlacement(config)];
+}
+
+function checkServer(server: Config["servers"][number], key: string, config: Config): Problem[] {
+    const foreign = strangers(server).map((name) => ({
+        key: `${key}.${name}`,
+        message: `means nothing on kind: ${server.kind}`,
+        fix: `set ${key}.kind to ${name === "aws" ? "aws" : "ssh"}, or remove it`,
+    }));
+    const own = { local: checkLocal, ssh: checkSsh, aws: checkAws }[server.kind];
+    return [...foreign, ...own(server, key, config)];
+}
+
+/** Keys that belong to other kinds of server. */
+function strangers({ kind, address, hostKey, jump, aws }: Config["servers"][number]): string[] {
+    const keys = kind === "local" ? { address, hostKey, jump, aws } : kind === "ssh" ? { aws } : { address, hostKey, jump };
+    return Object.entries(keys).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+}
+
+function checkLocal(_: unknown, key: string, { data }: Config): Problem[] {
+    return data.device
+        ? [{ key: "data.device", message: "means nothing on kind: local", fix: `mount the disk yourself, or set ${key}.kind to ssh` }]
+        : [];
+}
+
+function checkSsh({ address, port, hostKey, setUp }: Config["servers"][number], key: string, { data }: Config): Problem[] {
+    const problems: Problem[] = [];
+    if (!address)
+        problems.push({
+            key: `${key}.address`,
+            message: "is missing, wanted the host's IP address or DNS name",
+            fix: `pulumi config set --path '${key}.address' VALUE`,
+        });
+    if (!hostKey)
+        problems.push({
+            key: `${key}.hostKey`,
+            message: "is missing, wanted the host's public key, so that nobody else can answer in its place",
+            fix: `compare ssh-keyscan -t ed25519 -p ${port} ${address ?? "ADDRESS"} with what the provider's console shows, then pulumi config set --path '${key}.hostKey' 'ssh-ed25519 AAAA…'`,
+        });
+    if (data.device && !data.directory)
+        problems.push({
+            key: "data.device",
+            message: "needs data.directory, where it is mounted",
+            fix: "set data.directory, such as /srv/forwardemail",
+        });
+    if (data.device && !setUp)
+        problems.push({ key: "data.device", message: `means nothing with ${key}.setUp: false`, fix: "mount the disk yourself, and remove it" });
+    return problems;
+}
+
+function checkAws({ aws, setUp }: Config["servers"][number], key: string, { network, data, firewall }: Config): Problem[] {
+    if (!aws)
+        return [
+            {
+                key: `${key}.aws`,
+                message: "is missing, wanted a map with region and authorizedKeys",
+                fix: `pulumi config set --path '${key}.aws.region' eu-central-1, and '${key}.aws.authorizedKeys[0]' "$(cat ~/.ssh/id_ed25519.pub)"`,
+            },
+        ];
+    const problems: Problem[] = [];
+    const report = (at: string, message: string, fix: string) => problems.push({ key: at, message, fix });
+    if (!setUp) report(`${key}.setUp`, "got false on kind: aws, whose instance comes bare", "remove it");
+    if (aws.zone && !aws.zone.startsWith(aws.region))
+        report(`${key}.aws.zone`, `got ${aws.zone}, which is not in ${aws.region}`, `name a zone such as ${aws.region}a, or remove it`);
+    if (aws.vpc === "default" && !aws.zone)
+        report(`${key}.aws.zone`, "is missing, and the default VPC has a subnet in each zone", `name one, such as ${aws.region}a`);
+    // AWS gives no reverse name to an IPv6 address, and large receivers refuse mail from one without.
+    if (network.ipv6) report("network.ipv6", "got true on kind: aws, where an IPv6 address can have no reverse name", "set it to false");
+    if (data.device) report("data.device", "is the program's own on kind: aws", `remove it; ${key}.aws.dataGb is the size of its volume`);
+    if (firewall.sshFrom.every((from) => from.includes(":")))
+        report("firewall.sshFrom", "names only IPv6 networks, and the instance has IPv4", "add the IPv4 network that you connect from");
+    return problems;
+}
+
+function checkPlacement(config: Config): Problem[] {
+    const wanted = servicesOf(config.profile);
+    const places = new Map<ServiceName, string[]>();
+    for (const { name, services } of config.servers)
+        for (const service of services === "all" ? wanted : services) places.set(service, [...(places.get(service) ?? []), name]);
+    const problems: Problem[] = [];
+    for (const [service, servers] of places) {
+        if (servers.length > 1)
+            problems.push({
+                key: "servers",
+                message: `service ${service} is placed twice: on ${servers.join(" and ")}`,
+                fix: `list ${service} under one server`,
+            });
+        if (!wanted.includes(service))
+            problems.push({
+                key: "servers",
+                message: `service ${service} is not part of profile ${config.profile}`,
+                fix: `remove ${service}, or set profile: full`,
+            });
+    }
+    const nowhere = wanted.filter((service) => !places.has(service));
+    if (nowhere.length > 0)
+        problems.push({
+            key: "servers",
+            message: `placed nowhere: ${nowhere.join(", ")}`,
+            fix: "list them under a server, or give one server services: all",
+        });
+    return problems;
+}
+
+/** Where a data directory is when the config names none: on kind aws the data is on a volume of its own. */
+export function dataDirectory({ data, servers }: Config): string | undefined {
+    return data.directory ?? (servers.some(({ kind }) => kind === "aws") ? "/srv/forwardemail" : undefined);
+}
+
+/** Servers with the services that "all" stands for, and what is known of how each is reached. `deployment` names their keys' files. */
+export function placed(config: Config, deployment: string, ownKey: boolean): ServerSettings[] {
+    return config.servers.map(({ name, kind, services, reach, blockLists, dockerHost, port, user, address, hostKey, jump, aws, setUp, engine }) => {
+        const all = services === "all" ? servicesOf(config.profile) : services;
+        const place = { name, kind, services: all, dockerHost: dockerHost ?? `unix://${DOCKER_SOCKET}`, reach, blockLists };
+        if (kind === "local") return place;
+        const socket = place.dockerHost.slice("unix://".length);
+        const login = { alias: `${deployment}-${name}`, port, user: aws ? USER_OF[aws.image] : user, socket, ownKey, jump };
+        if (kind === "aws") return { ...place, login, aws, engine };
+        const ssh: SshConnection = { ...login, address: address!, hostKey: hostKey! };
+        return { ...place, dockerHost: dockerUrl(ssh), login, ssh, engine: setUp ? engine : undefined };
+    });
+}
+
+/** Who may log in on the images of Debian and of Ubuntu. */
+const USER_OF = { "debian-12": "admin", "debian-13": "admin", "ubuntu-22.04": "ubuntu", "ubuntu-24.04": "ubuntu" };
+
+/** A problem for each value that stands there twice. */
+export function duplicates(key: string, values: string[], wanted: string): Problem[] {
+    const twice = [...new Set(values.filter((value, at) => values.indexOf(value) !== at))];
+    return twice.map((value) => ({ key, message: `"${value}" stands there twice, wanted ${wanted}`, fix: "remove or rename one" }));
+}

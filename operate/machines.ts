@@ -1,0 +1,41 @@
+import type * as auto from "@pulumi/pulumi/automation";
+import type { Login, SshConnection } from "../components/server/connection";
+import type { Settings } from "../components/settings/settings";
+
+/** A resource as the state has it. */
+export interface StateResource {
+    urn: string;
+    type: string;
+    outputs?: Record<string, unknown>;
+    delete?: boolean;
+    protect?: boolean;
+}
+
+export async function resourcesOf(stack: auto.Stack): Promise<StateResource[]> {
+    return ((await stack.exportStack()).deployment.resources ?? []) as StateResource[];
+}
+
+/** The settings, with the connections of instances that the program made, as the state knows them. Where there is none yet, `ssh` stays unset. */
+export async function located(stack: auto.Stack, settings: Settings): Promise<Settings> {
+    if (!settings.servers.some(({ aws }) => aws)) return settings;
+    const resources = await resourcesOf(stack);
+    const servers = settings.servers.map((server) =>
+        server.aws ? { ...server, ssh: connectionTo(`${settings.name}-${server.name}`, server.login!, resources) } : server,
+    );
+    return { ...settings, servers };
+}
+
+function connectionTo(name: string, login: Login, resources: StateResource[]): SshConnection | undefined {
+    const output = (type: string, resource: string, key: string) =>
+        resources.find(({ urn, delete: old }) => !old && urn.endsWith(`${type}::${resource}`))?.outputs?.[key] as string | undefined;
+    const instance = output("aws:ec2/instance:Instance", name, "id");
+    const address = output("aws:ec2/eip:Eip", `${name}-address`, "publicIp");
+    const hostKey = output("tls:index/privateKey:PrivateKey", `${name}-host-key`, "publicKeyOpenssh");
+    return instance && address && hostKey ? { ...login, address, hostKey: hostKey.trim() } : undefined;
+}
+
+/** Asks the cloud what became of the instances and of what belongs to them. */
+export async function refreshMachines(stack: auto.Stack): Promise<void> {
+    const target = (await resourcesOf(stack)).filter(({ type }) => type.startsWith("aws:")).map(({ urn }) => urn);
+    if (target.length > 0) await stack.refresh({ target, onOutput: () => undefined });
+}
