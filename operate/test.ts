@@ -16,16 +16,18 @@ import { PROJECT } from "./stackFile";
 
 const HELP = `npm test [-- LAYER ...]
 
-Runs the layers lint, unit, plan and e2e, or those named, and ends with how many tests passed and failed.
-e2e needs root on a Debian or Ubuntu machine, Go 1.26 and about ten minutes; where it cannot run, it is named as not run.
+Runs the layers lint, unit, plan and e2e, or those named, and ends with how many tests passed and failed. The layer long
+(npm run test:long) runs only when it is named: end-to-end tests that take minutes each.
+e2e and long need root on a Debian or Ubuntu machine, Go 1.26 and about ten minutes; where they cannot run, they are named as not run.
 In CI (CI=true) a layer that did not run is a failure.
 `;
 
 const LAYERS = ["lint", "unit", "plan", "e2e"];
+const ON_REQUEST = ["long"];
 
 function main(): void {
     const wanted = process.argv.slice(2);
-    if (wanted.includes("--help") || wanted.includes("-h") || wanted.some((layer) => !LAYERS.includes(layer))) {
+    if (wanted.includes("--help") || wanted.includes("-h") || wanted.some((layer) => ![...LAYERS, ...ON_REQUEST].includes(layer))) {
         process.stdout.write(HELP);
         process.exitCode = wanted.includes("--help") || wanted.includes("-h") ? 0 : 2;
         return;
@@ -33,7 +35,7 @@ function main(): void {
     const totals = { passed: 0, failed: 0 };
     const notRun: string[] = [];
     for (const layer of wanted.length > 0 ? wanted : LAYERS) {
-        const reason = layer === "e2e" ? obstacle() : undefined;
+        const reason = ["e2e", "long"].includes(layer) ? obstacle() : undefined;
         if (layer === "lint") notRun.push(...missingLinters());
         if (reason) notRun.push(`${layer}: ${reason}`);
         else add(totals, layer === "lint" ? lint() : vitest(layer));
@@ -128,7 +130,7 @@ function vitest(project: string): Totals {
     rmSync(report, { force: true });
     const run = spawnSync(
         path.join(PROJECT, "node_modules/.bin/vitest"),
-        ["run", "--project", project, `--reporter=${project === "e2e" ? "verbose" : "default"}`, "--reporter=json", `--outputFile=${report}`],
+        ["run", "--project", project, `--reporter=${["e2e", "long"].includes(project) ? "verbose" : "default"}`, "--reporter=json", `--outputFile=${report}`],
         {
             cwd: PROJECT,
             stdio: "inherit",
