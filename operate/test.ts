@@ -130,7 +130,14 @@ function vitest(project: string): Totals {
     rmSync(report, { force: true });
     const run = spawnSync(
         path.join(PROJECT, "node_modules/.bin/vitest"),
-        ["run", "--project", project, `--reporter=${["e2e", "long"].includes(project) ? "verbose" : "default"}`, "--reporter=json", `--outputFile=${report}`],
+        [
+            "run",
+            "--project",
+            project,
+            `--reporter=${["e2e", "long"].includes(project) ? "verbose" : "default"}`,
+            "--reporter=json",
+            `--outputFile=${report}`,
+        ],
         {
             cwd: PROJECT,
             stdio: "inherit",
