@@ -54,6 +54,24 @@ export function request(
     });
 }
 
+/** Makes a domain and a mailbox in it, as the administrator does over the API. Answers the status of each request. */
+export async function makeMailbox(
+    target: Target,
+    admin: { email: string; password: string },
+    login: { user: string; pass: string },
+): Promise<number[]> {
+    const [name, domain] = login.user.split("@");
+    const auth = `${admin.email}:${admin.password}`;
+    const statuses: number[] = [];
+    for (const [path, json] of [
+        ["/v1/domains", { domain }],
+        [`/v1/domains/${domain}/aliases`, { name, password: login.pass }],
+        [`/v1/domains/${domain}/aliases/${name}/generate-password`, { new_password: login.pass }],
+    ] as Array<[string, object]>)
+        statuses.push((await request(target, "api", path, { method: "POST", auth, json })).status);
+    return statuses;
+}
+
 export async function deliver(
     target: Target,
     mail: { from: string; to: string; subject: string; text: string },
