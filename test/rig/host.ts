@@ -6,6 +6,7 @@ import { type Daemon, processesOf, start, stop } from "./host/daemons";
 import { enter, hasNetwork, type HostNetwork, makeNetwork, networkOf, removeNetwork, runIn } from "./host/network";
 import { needTools } from "./host/tools";
 import { type Log, run } from "./images/run";
+import { disconnectBelow } from "./vps/disks";
 
 /** A Docker host of the rehearsal's own: it has every port to itself, and the machine's own Docker is left alone. */
 export interface RigHost extends Omit<HostNetwork, "inside" | "outside"> {
@@ -66,6 +67,7 @@ export async function stopHost({ name, dir, purge = false }: HostArgs & { purge?
     await stop(() => processesOf(runDir, ["dockerd", "docker-registry"]), 30); // dockerd ends the others
     await stop(() => processesOf(runDir), 10);
     for (const mount of mountsBelow(dir, runDir)) await run("umount", ["--lazy", mount]);
+    await disconnectBelow(dir);
     await removeNetwork(name);
     fs.rmSync(runDir, { recursive: true, force: true });
     if (purge) fs.rmSync(dir, { recursive: true, force: true });
