@@ -66,8 +66,8 @@ export async function stopHost({ name, dir, purge = false }: HostArgs & { purge?
     if (orphaned && (await hasNetwork(name))) await start(docker(name, dir), 60);
     await stop(() => processesOf(runDir, ["dockerd", "docker-registry"]), 30); // dockerd ends the others
     await stop(() => processesOf(runDir), 10);
+    await disconnectBelow(dir); // before the engine's mount goes: the kernel names files by it
     for (const mount of mountsBelow(dir, runDir)) await run("umount", ["--lazy", mount]);
-    await disconnectBelow(dir);
     await removeNetwork(name);
     fs.rmSync(runDir, { recursive: true, force: true });
     if (purge) fs.rmSync(dir, { recursive: true, force: true });
