@@ -51,7 +51,11 @@ export async function startRehearsal(name: string, directory: string, log: (line
             "forwardemail:images": { lockFile },
             "forwardemail:servers": [{ name: "main", kind: "local", dockerHost: host.dockerHost }],
         },
-        env: { PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true" },
+        env: {
+            PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+            // The stand-in AWS provider makes its instances on this host.
+            FORWARDEMAIL_RIG: JSON.stringify({ name, dir: directory }),
+        },
     };
 }
 

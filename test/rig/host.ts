@@ -6,6 +6,7 @@ import { type Daemon, processesOf, start, stop } from "./host/daemons";
 import { enter, hasNetwork, type HostNetwork, makeNetwork, networkOf, removeNetwork, runIn } from "./host/network";
 import { needTools } from "./host/tools";
 import { type Log, run } from "./images/run";
+import { disconnectBelow } from "./vps/disks";
 
 /** A Docker host of the rehearsal's own: it has every port to itself, and the machine's own Docker is left alone. */
 export interface RigHost extends Omit<HostNetwork, "inside" | "outside"> {
@@ -65,6 +66,7 @@ export async function stopHost({ name, dir, purge = false }: HostArgs & { purge?
     if (orphaned && (await hasNetwork(name))) await start(docker(name, dir), 60);
     await stop(() => processesOf(runDir, ["dockerd", "docker-registry"]), 30); // dockerd ends the others
     await stop(() => processesOf(runDir), 10);
+    await disconnectBelow(dir); // before the engine's mount goes: the kernel names files by it
     for (const mount of mountsBelow(dir, runDir)) await run("umount", ["--lazy", mount]);
     await removeNetwork(name);
     fs.rmSync(runDir, { recursive: true, force: true });

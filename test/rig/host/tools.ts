@@ -8,6 +8,8 @@ const tools = {
     "docker-registry": "docker-registry",
     ip: "iproute2",
     iptables: "iptables",
+    losetup: "mount",
+    nft: "nftables",
     nsenter: "util-linux",
     ssh: "openssh-client",
     sshd: "openssh-server",
@@ -17,6 +19,7 @@ const tools = {
 const units: Partial<Record<keyof typeof tools, string[]>> = {
     dockerd: ["docker.service", "docker.socket"],
     "docker-registry": ["docker-registry.service"],
+    nft: ["nftables.service"],
     sshd: ["ssh.service", "ssh.socket"],
 };
 

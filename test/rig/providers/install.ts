@@ -10,10 +10,12 @@ export async function installProviders(binDir: string): Promise<void> {
     await mkdir(binDir, { recursive: true });
     const entryPoints = ["main", "language"].map((name) => join(__dirname, `${name}.ts`));
     const options = { bundle: true, write: false, platform: "node", target: "node20", logLevel: "error" } as const;
-    const { outputFiles } = await build({ ...options, entryPoints, outdir: binDir });
+    const { outputFiles } = await build({ ...options, external: ["./aws"], entryPoints, outdir: binDir });
     for (const { path, contents } of outputFiles) await replaceFile(path, contents);
     const programs: Record<string, string> = { "pulumi-language-nodejs": `"${join(binDir, "language.js")}"` };
     for (const name of ["command", "tls", "random"]) programs[`pulumi-resource-${name}`] = `"${join(binDir, "main.js")}" ${name}`;
+    // It rents servers, by files that lie beside its source.
+    programs["pulumi-resource-aws"] = `--import "${require.resolve("tsx")}" "${join(__dirname, "main.ts")}" aws`;
     for (const [program, started] of Object.entries(programs))
         await replaceFile(join(binDir, program), `#!/bin/sh\nexec "${process.execPath}" ${started} "$@"\n`);
 }

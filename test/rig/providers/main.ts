@@ -1,7 +1,12 @@
 import { main } from "@pulumi/pulumi/provider/server";
 import { resetOptions } from "@pulumi/pulumi/runtime/settings";
 
-const providers = { command: () => import("./command"), tls: () => import("./tls"), random: () => import("./random") };
+const providers = {
+    aws: () => import("./aws"),
+    command: () => import("./command"),
+    tls: () => import("./tls"),
+    random: () => import("./random"),
+};
 
 /** Runs one stand-in provider: the engine starts `main.ts NAME ENGINE_ADDRESS`. Only the named one is loaded, for a quick start. */
 async function serve(name: keyof typeof providers, args: string[]): Promise<void> {

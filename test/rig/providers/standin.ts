@@ -1,12 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
+import aws from "@pulumi/aws/package.json";
 import command from "@pulumi/command/package.json";
 import type { CheckFailure, Provider } from "@pulumi/pulumi/provider/provider";
-import { isRpcSecret, specialSecretSig, specialSigKey, unknownValue, unwrapRpcSecret } from "@pulumi/pulumi/runtime/rpc";
+import { isRpcSecret, specialResourceSig, specialSecretSig, specialSigKey, unknownValue, unwrapRpcSecret } from "@pulumi/pulumi/runtime/rpc";
 import random from "@pulumi/random/package.json";
 import tls from "@pulumi/tls/package.json";
 
 /** The engine asks for the SDK's version. */
-const VERSIONS = { command: command.version, random: random.version, tls: tls.version };
+const VERSIONS = { aws: aws.version, command: command.version, random: random.version, tls: tls.version };
 
 export type Props = Record<string, unknown>;
 
@@ -14,6 +15,10 @@ export type Props = Record<string, unknown>;
 export interface Resource<Args, State> {
     /** The inputs it implements. Any other is refused by name: ignoring it would rehearse something else. */
     inputs: (keyof Args & string)[];
+    /** Inputs that must be given, although the SDK's types may let them be left out. */
+    required?: (keyof Args & string)[];
+    /** Inputs that the provider chooses where they are left out: then what it chose is no change. */
+    computed?: (keyof Args & string)[];
     /** What the real provider fills in; an input set to its default is no change. */
     defaults?: Partial<Args>;
     /** Accepted values of an input, or of each element of a list. */
@@ -22,9 +27,13 @@ export interface Resource<Args, State> {
     inPlace?: (keyof Args & string)[];
     /** Outputs that the real provider itself marks as secret. */
     secrets?: (keyof State & string)[];
+    /** What the real provider refuses before anything is made; not asked while an input is not known yet. */
+    refuse?(args: Args): string | undefined;
     create(args: Args, name: string): Promise<{ id: string; outs: Partial<State> }>;
-    update?(args: Args, state: State): Promise<Partial<State>>;
-    delete?(state: Args & State): Promise<void>;
+    /** Outputs that a refresh finds changed; undefined where the object is gone. */
+    read?(state: Args & State, id: string): Promise<Partial<State> | undefined>;
+    update?(args: Args, state: State, id: string): Promise<Partial<State>>;
+    delete?(state: Args & State, id: string): Promise<void>;
     /** Outputs that time alone has changed: a refresh shows them, and the next update replaces the resource. */
     expired?(state: Args & State): Partial<State>;
 }
@@ -51,13 +60,19 @@ export function standIn(
             const { id, outs } = await find(urn).create({ ...find(urn).defaults, ...reveal(news) }, urn.split("::").slice(3).join("::"));
             return { id, outs: record(find(urn), news, outs) };
         },
-        read: async (id, urn, props) => ({ id, props: { ...props, ...find(urn).expired?.(reveal(props)) } }),
-        update: async (_id, urn, olds, news) => {
-            const { inputs, defaults, update } = find(urn);
-            const outs = Object.fromEntries(Object.entries(olds as Props).filter(([key]) => !inputs.includes(key)));
-            return { outs: record(find(urn), outs, news, await update?.({ ...defaults, ...reveal(news) }, reveal(olds))) };
+        read: async (id, urn, props) => {
+            const { read, expired } = find(urn);
+            const found = read ? await read(reveal(props), id) : {};
+            // Without an id, the engine drops it.
+            return found ? { id, props: { ...props, ...found, ...expired?.(reveal(props)) } } : { id: "", props: {} };
         },
-        delete: async (_id, urn, props) => find(urn).delete?.(reveal(props)),
+        update: async (id, urn, olds, news) => {
+            const { inputs, computed = [], defaults, update } = find(urn);
+            const kept = (key: string) => !inputs.includes(key) || (computed.includes(key) && !(key in news));
+            const outs = Object.fromEntries(Object.entries(olds as Props).filter(([key]) => kept(key)));
+            return { outs: record(find(urn), outs, news, await update?.({ ...defaults, ...reveal(news) }, reveal(olds), id)) };
+        },
+        delete: async (id, urn, props) => find(urn).delete?.(reveal(props), id),
         invoke: async (token, args) => {
             if (!functions[token]) throw new Error(refusal(token));
             return { outputs: await functions[token](reveal(args)) };
@@ -67,9 +82,13 @@ export function standIn(
 
 const typeOf = (urn: string): string => urn.split("::")[2].split("$").pop() ?? "";
 
-/** Plain values in place of Pulumi's wire form of secrets. */
+/** Pulumi's wire form of a secret. */
+export const secret = (value: unknown) => ({ [specialSigKey]: specialSecretSig, value });
+
+/** Plain values in place of Pulumi's wire form of secrets, and ids in place of its references to resources. */
 function reveal<T>(value: T): T {
     if (isRpcSecret(value)) return reveal(unwrapRpcSecret(value));
+    if ((value as Props | null)?.[specialSigKey] === specialResourceSig) return (value as Props).id as T;
     if (Array.isArray(value)) return value.map(reveal) as T;
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, reveal(inner)])) as T;
@@ -79,24 +98,34 @@ function reveal<T>(value: T): T {
 function record({ defaults, secrets = [] }: Resource<Props, Props>, ...parts: (Props | undefined)[]): Props {
     const state: Props = Object.assign({}, defaults, ...parts);
     for (const key of secrets) {
-        if (!isRpcSecret(state[key])) state[key] = { [specialSigKey]: specialSecretSig, value: state[key] };
+        if (!isRpcSecret(state[key])) state[key] = secret(state[key]);
     }
     return state;
 }
 
-function diff({ inputs, defaults, inPlace = [], expired }: Resource<Props, Props>, olds: Props, news: Props) {
+function diff({ inputs, computed = [], defaults, inPlace = [], expired }: Resource<Props, Props>, olds: Props, news: Props) {
     const after = { ...defaults, ...news };
-    const changed = inputs.filter((key) => !isDeepStrictEqual(olds[key], after[key]));
+    const chosen = (key: string) => computed.includes(key) && after[key] === undefined;
+    const changed = inputs.filter((key) => !chosen(key) && !isDeepStrictEqual(olds[key], after[key]));
     const replaces = [...changed.filter((key) => !inPlace.includes(key)), ...Object.keys(expired?.({ ...olds, ...after }) ?? {})];
     return { changes: changed.length > 0 || replaces.length > 0, replaces };
 }
 
-function problems({ inputs, oneOf = {} }: Resource<Props, Props>, news: Props, refusal: (what: string) => string): CheckFailure[] {
+function problems(resource: Resource<Props, Props>, news: Props, refusal: (what: string) => string): CheckFailure[] {
+    const { inputs, required = [], oneOf = {}, defaults, refuse } = resource;
     const unlisted = Object.keys(news).filter((key) => !inputs.includes(key));
+    const missing = required.filter((key) => (news[key] ?? null) === null);
     const outside = Object.entries(oneOf).flatMap(([property, accepted = []]) =>
         ([reveal(news[property]) ?? []].flat() as string[])
             .filter((value) => value !== unknownValue && !accepted.includes(value))
             .map((value) => ({ property, reason: `value must be one of: ${accepted.join(", ")}; got: ${value}` })),
     );
-    return [...unlisted.map((property) => ({ property, reason: refusal(`the input ${property}`) })), ...outside];
+    const found = [
+        ...unlisted.map((property) => ({ property, reason: refusal(`the input ${property}`) })),
+        ...missing.map((property) => ({ property, reason: `Missing required property '${property}'` })),
+        ...outside,
+    ];
+    if (found.length > 0 || JSON.stringify(reveal(news)).includes(unknownValue)) return found;
+    const reason = refuse?.({ ...defaults, ...reveal(news) });
+    return reason === undefined ? [] : [{ property: "", reason }];
 }

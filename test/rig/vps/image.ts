@@ -19,7 +19,7 @@ export async function serverImage(dockerHost: string, withDocker: boolean, log: 
     log("vps: image (30 s)");
     const context = fs.mkdtempSync("/tmp/rig-vps-");
     try {
-        for (const file of ["Dockerfile", "ssh.conf"]) fs.copyFileSync(path.join(__dirname, file), path.join(context, file));
+        for (const file of ["Dockerfile", "fstab.service", "ssh.conf"]) fs.copyFileSync(path.join(__dirname, file), path.join(context, file));
         fs.copyFileSync(root, path.join(context, "rootfs.tar"));
         await docker(["build", "--quiet", "--network", "none", "--tag", tag, context]);
     } finally {

@@ -2,7 +2,7 @@ import type { RigHost } from "../host";
 import { run } from "../images/run";
 
 const network = "servers";
-const bridge = "servers0";
+export const bridge = "servers0";
 
 /**
  * Makes the network of the servers, whose addresses the machine and the internet outside reach directly, both ways, with nobody's address

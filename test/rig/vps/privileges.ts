@@ -16,6 +16,8 @@ export function privileges(): string[] {
         ...["--cap-drop", "ALL", ...granted.flatMap((name) => ["--cap-add", name])],
         ...["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"].flatMap((option) => ["--security-opt", option]),
         ...["--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+        // Disks are loop devices, which come and go.
+        ...["--device-cgroup-rule", "b 7:* rwm"],
         // Packages run scripts from /tmp.
         ...["/run", "/run/lock", "/tmp:exec"].flatMap((mount) => ["--tmpfs", mount]),
     ];

@@ -1,0 +1,36 @@
+import { standIn } from "../providers/standin";
+import { eip, eipAssociation, eipDomainName } from "./addresses";
+import { instanceProfile, role, rolePolicy } from "./identity";
+import { instance } from "./instance";
+import { lookups } from "./lookups";
+import { internetGateway, route, routeTable, routeTableAssociation, subnet, vpc } from "./network";
+import type { Cloud } from "./resource";
+import { securityGroup, securityGroupRule } from "./security";
+import { volume, volumeAttachment } from "./storage";
+
+/** The stand-in AWS provider of an account. */
+export const awsProvider = (cloud: Cloud) =>
+    standIn(
+        "aws",
+        {
+            "aws:ec2/vpc:Vpc": vpc(cloud),
+            "aws:ec2/internetGateway:InternetGateway": internetGateway(cloud),
+            "aws:ec2/subnet:Subnet": subnet(cloud),
+            "aws:ec2/routeTable:RouteTable": routeTable(cloud),
+            "aws:ec2/route:Route": route(cloud),
+            "aws:ec2/routeTableAssociation:RouteTableAssociation": routeTableAssociation(cloud),
+            "aws:ec2/securityGroup:SecurityGroup": securityGroup(cloud),
+            "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": securityGroupRule(cloud, "ingress"),
+            "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": securityGroupRule(cloud, "egress"),
+            "aws:ec2/eip:Eip": eip(cloud),
+            "aws:ec2/eipAssociation:EipAssociation": eipAssociation(cloud),
+            "aws:ec2/eipDomainName:EipDomainName": eipDomainName(cloud),
+            "aws:ebs/volume:Volume": volume(cloud),
+            "aws:ec2/volumeAttachment:VolumeAttachment": volumeAttachment(cloud),
+            "aws:iam/role:Role": role(cloud),
+            "aws:iam/rolePolicy:RolePolicy": rolePolicy(cloud),
+            "aws:iam/instanceProfile:InstanceProfile": instanceProfile(cloud),
+            "aws:ec2/instance:Instance": instance(cloud),
+        },
+        lookups(cloud),
+    );

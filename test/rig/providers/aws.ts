@@ -1,0 +1,27 @@
+import * as path from "node:path";
+import { accountIn } from "../aws/account";
+import type { Hardware } from "../aws/hardware";
+import { awsProvider } from "../aws/resources";
+import { folderOf, rigHardware } from "../aws/rig";
+import { startHost } from "../host";
+
+/** The rig whose host the instances are on, as the rehearsal names it. */
+function rig(): { name: string; dir: string } {
+    const text = process.env.FORWARDEMAIL_RIG;
+    if (!text) throw new Error("stand-in aws provider: FORWARDEMAIL_RIG does not say which rig this is for");
+    return JSON.parse(text) as { name: string; dir: string };
+}
+
+let hardware: Promise<Hardware> | undefined;
+
+async function find(): Promise<Hardware> {
+    const { name, dir } = rig();
+    return rigHardware(await startHost({ name, dir, log: console.error }), dir, console.error);
+}
+
+export default awsProvider({
+    withAccount: (use) => accounts(use),
+    hardware: () => (hardware ??= find()),
+});
+
+let accounts: ReturnType<typeof accountIn> = (use) => (accounts = accountIn(path.join(folderOf(rig().dir), "account.json")))(use);
