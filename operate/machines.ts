@@ -26,11 +26,10 @@ export async function located(stack: auto.Stack, settings: Settings): Promise<Se
 }
 
 function connectionTo(name: string, login: Login, resources: StateResource[]): SshConnection | undefined {
-    const output = (type: string, resource: string, key: string) =>
-        resources.find(({ urn, delete: old }) => !old && urn.endsWith(`${type}::${resource}`))?.outputs?.[key] as string | undefined;
-    const instance = output("aws:ec2/instance:Instance", name, "id");
-    const address = output("aws:ec2/eip:Eip", `${name}-address`, "publicIp");
-    const hostKey = output("tls:index/privateKey:PrivateKey", `${name}-host-key`, "publicKeyOpenssh");
+    const find = (type: string, resource: string) => resources.find(({ urn, delete: old }) => !old && urn.endsWith(`${type}::${resource}`));
+    const instance = find("aws:ec2/instance:Instance", name);
+    const address = find("aws:ec2/eip:Eip", `${name}-address`)?.outputs?.publicIp as string | undefined;
+    const hostKey = find("tls:index/privateKey:PrivateKey", `${name}-host-key`)?.outputs?.publicKeyOpenssh as string | undefined;
     return instance && address && hostKey ? { ...login, address, hostKey: hostKey.trim() } : undefined;
 }
 

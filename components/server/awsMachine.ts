@@ -73,7 +73,7 @@ export class AwsMachine extends pulumi.ComponentResource implements Machine {
         );
         const associated = new aws.ec2.EipAssociation(
             `${name}-address`,
-            { allocationId: address.allocationId, instanceId: this.instance.id },
+            { allocationId: address.allocationId, instanceId: this.instance.id, allowReassociation: true },
             { ...own, dependsOn: network.routes },
         );
         if (args.reverseDns) new aws.ec2.EipDomainName(`${name}-address`, { allocationId: address.allocationId, domainName: args.reverseName }, own);

@@ -317,17 +317,6 @@ test("a Docker that does not answer is named with its fix, and nothing is create
     await stack.workspace.removeStack("nowhere", { force: true });
 });
 
-describe("a change of the network", () => {
-    test("moves the published ports, on IPv4 and IPv6", async () => {
-        expect((await world.up({ "forwardemail:network": { ipv6: true, portOffset: 2000 } })).ok).toBe(true);
-        const moved = PORTS.map((port) => port + 2000);
-        for (const address of [world.rehearsal.host.address4, world.rehearsal.host.address6])
-            expect(await openPorts(address, [...PORTS, ...moved])).toEqual(moved);
-        expect((await world.up({ "forwardemail:network": { ipv6: true } })).ok).toBe(true);
-        expect(await openPorts(world.rehearsal.host.address4, [...PORTS, ...moved])).toEqual(PORTS);
-    });
-});
-
 describe("other keys", () => {
     test("over existing data are refused before any container is touched", async () => {
         const before = world

@@ -20,6 +20,7 @@ const rootDisk: Record<string, (value: unknown) => boolean> = {
     volumeType: (value) => Object.keys(volumeTypes).includes(value as string),
     encrypted: (value) => typeof value === "boolean",
     deleteOnTermination: (value) => typeof value === "boolean",
+    tags: (value) => typeof value === "object",
 };
 
 export const instance = (cloud: Cloud) =>

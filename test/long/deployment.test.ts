@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SERVICE_NAMES } from "../../components/services/catalogue";
-import { poll } from "../e2e/clients";
+import { openPorts, poll } from "../e2e/clients";
 import { World } from "../e2e/world";
 
-// Broken releases that take minutes each, on a stack of their own: what `npm test` tries with one, these try with the others.
+// What takes minutes, on a stack of its own: more broken releases than the one of `npm test`, and a change of every published port.
 
 let world: World;
 beforeAll(async () => {
-    world = await World.start({ "forwardemail:version": "v2.15.1" });
+    world = await World.start({ "forwardemail:version": "v2.15.1", "forwardemail:network": { ipv6: true } });
     expect((await world.up()).ok).toBe(true);
 });
 afterAll(() => world?.stop());
@@ -33,4 +33,14 @@ test("a release whose worker crashes fails the up and names it; the old release 
     expect(broken.ok).toBe(false);
     expect(broken.text).toMatch(/Service bree is (unhealthy|starting|restarting|exited).*\n(.*\n)*.* {2}\| /);
     expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
+});
+
+test("a change of the network moves the published ports, on IPv4 and IPv6", async () => {
+    const ports = [25, 80, 443, 465, 993, 995];
+    const moved = ports.map((port) => port + 2000);
+    expect((await world.up({ "forwardemail:network": { ipv6: true, portOffset: 2000 } })).ok).toBe(true);
+    for (const address of [world.rehearsal.host.address4, world.rehearsal.host.address6])
+        expect(await openPorts(address, [...ports, ...moved])).toEqual(moved);
+    expect((await world.up({ "forwardemail:network": { ipv6: true } })).ok).toBe(true);
+    expect(await openPorts(world.rehearsal.host.address4, [...ports, ...moved])).toEqual(ports);
 });

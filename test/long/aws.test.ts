@@ -1,0 +1,46 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { remove } from "../../operate/down";
+import { AwsWorld, HOST } from "../e2e/awsWorld";
+
+let world: AwsWorld;
+beforeAll(async () => {
+    world = await AwsWorld.start();
+    await world.up();
+    await world.firstMail("in");
+});
+afterAll(() => world?.stop());
+
+test("a refresh finds no drift, and a preview no change", async () => {
+    await world.session.stack.refresh({ expectNoChanges: true });
+    await world.session.stack.preview({ expectNoChanges: true });
+});
+
+test("the reverse name is refused until the name leads to the address", async () => {
+    expect((await world.tryUp({ reverseDns: true })).ok).toBe(false);
+    await world.aws.setForward(`mx.${HOST}`, world.target.address);
+    expect((await world.up()).changes).toEqual({ create: 1, same: expect.any(Number) });
+});
+
+test("an instance that was terminated beside Pulumi is noticed, and made again around its data", async () => {
+    await world.aws.terminate(world.instances()[0]);
+    const { text } = await world.up();
+    expect(text).toContain("asking AWS for it");
+    expect(await world.inbox("in")).toBeDefined();
+    expect(Object.keys((await world.up()).changes)).toEqual(["same"]);
+});
+
+test("a larger volume grows with its file system, without a new container", async () => {
+    const size = async () => Number((await world.server()).run("df --output=size -BG /srv/forwardemail | tail -1").replace(/\D/g, ""));
+    const before = { size: await size(), containers: (await world.running()).map((c) => c.id).sort() };
+    await world.up({ dataGb: 30 });
+    expect([before.size, await size()]).toEqual([20, 30]);
+    expect((await world.running()).map((c) => c.id).sort()).toEqual(before.containers);
+});
+
+test("down and up again: another instance, the same address, the mail", async () => {
+    const { address } = world.target;
+    await remove(world.session, false, () => undefined);
+    await world.up();
+    expect(world.target.address).toBe(address);
+    expect(await world.inbox("in")).toBeDefined();
+});
