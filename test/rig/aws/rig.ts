@@ -3,7 +3,7 @@ import * as path from "node:path";
 
 import type { RigHost } from "../host";
 import { type Log, run } from "../images/run";
-import { attachDisk, detachDisk, type Disk, disconnectBelow } from "../vps/disks";
+import { attachDisk, detachDisk, type Disk, disconnect, disksBelow } from "../vps/disks";
 import { findMachine, freeNumber, type Machine, numbersOf, removeMachine, startMachine, stopMachine } from "../vps/machine";
 import { bridge, serverNetwork } from "../vps/network";
 import type { Account } from "./account";
@@ -86,7 +86,7 @@ export async function removeAll(host: RigHost, directory: string, account: Accou
     const left = [...(await numbersOf(host)).keys()].filter((name) => /^i-[0-9a-f]{17}$/.test(name));
     for (const name of left) await removeMachine(host, name);
     await connect(host, folderOf(directory), { ...account, instances: {}, addressAssociations: {} });
-    await disconnectBelow(folderOf(directory));
+    for (const disk of await disksBelow(folderOf(directory))) await disconnect(disk);
     fs.rmSync(folderOf(directory), { recursive: true, force: true });
 }
 
