@@ -77,6 +77,7 @@ const withoutIpv6 = (machine: Machine): string => machine.run("ip -6 address flu
 /** Starts again what runs in the account, after the rig's host was stopped or its machine was off. */
 export async function restore(host: RigHost, directory: string, account: Account, log: Log): Promise<void> {
     const dir = path.join(folderOf(directory), "servers");
+    if (Object.keys(account.instances).length === 0) return;
     await connect(host, folderOf(directory), account);
     for (const [name, { state }] of Object.entries(account.instances)) if (state === "running") await start(host, { name, dir, log });
 }
