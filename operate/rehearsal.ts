@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
+import { awsConsole } from "../test/rig/aws/console";
 import { buildEngine } from "../test/rig/engine/build";
 import { isFree } from "../test/rig/forward";
 import { RigHost, startHost, stopHost } from "../test/rig/host";
@@ -37,6 +38,7 @@ export async function startRehearsal(name: string, directory: string, log: (line
     const providers = path.join(directory, "bin");
     await installProviders(providers);
     const host = await startHost({ name, dir: directory, log });
+    await awsConsole({ host, directory }, log).restore();
     const lock = await buildImages({ dockerHost: host.dockerHost, registry: host.registry, mongod: path.join(engine, "mongod"), log });
     const lockFile = path.join(directory, "images.lock.json");
     writeFileSync(lockFile, `${JSON.stringify(lock, null, 4)}\n`);

@@ -6,7 +6,7 @@ import { type Daemon, processesOf, start, stop } from "./host/daemons";
 import { enter, hasNetwork, type HostNetwork, makeNetwork, networkOf, removeNetwork, runIn } from "./host/network";
 import { needTools } from "./host/tools";
 import { type Log, run } from "./images/run";
-import { disconnectBelow } from "./vps/disks";
+import { disconnect, disksBelow } from "./vps/disks";
 
 /** A Docker host of the rehearsal's own: it has every port to itself, and the machine's own Docker is left alone. */
 export interface RigHost extends Omit<HostNetwork, "inside" | "outside"> {
@@ -63,10 +63,11 @@ export async function stopHost({ name, dir, purge = false }: HostArgs & { purge?
     const runDir = runDirOf(name);
     // Containers of an engine that was killed live on; only a new engine knows how to end them.
     const orphaned = processesOf(runDir).length > 0 && processesOf(runDir, ["dockerd"]).length === 0;
+    const disks = await disksBelow(dir); // asked now: the engine's own mount, by which the kernel names them, goes with it
     if (orphaned && (await hasNetwork(name))) await start(docker(name, dir), 60);
     await stop(() => processesOf(runDir, ["dockerd", "docker-registry"]), 30); // dockerd ends the others
     await stop(() => processesOf(runDir), 10);
-    await disconnectBelow(dir); // before the engine's mount goes: the kernel names files by it
+    for (const disk of disks) await disconnect(disk);
     for (const mount of mountsBelow(dir, runDir)) await run("umount", ["--lazy", mount]);
     await removeNetwork(name);
     fs.rmSync(runDir, { recursive: true, force: true });

@@ -34,6 +34,7 @@ export function writeSeed(root: string, { ssh_authorized_keys: keys, ssh_keys: h
         fs.writeFileSync(path.join(root, file), text.endsWith("\n") ? text : `${text}\n`, { mode });
     };
     write("home/admin/.ssh/authorized_keys", keys.join("\n"), 0o644);
+    write("etc/ssh/sshd_config.d/cloud-init.conf", "PasswordAuthentication no", 0o644);
     if (!hostKeys) return;
     write("etc/ssh/ssh_host_ed25519_key", hostKeys.ed25519_private, 0o600);
     write("etc/ssh/ssh_host_ed25519_key.pub", hostKeys.ed25519_public, 0o644);

@@ -3,7 +3,7 @@ import * as path from "node:path";
 
 import type { RigHost } from "../host";
 import { type Log, run } from "../images/run";
-import { attachDisk, detachDisk, type Disk, disconnectBelow } from "../vps/disks";
+import { attachDisk, detachDisk, type Disk, disconnect, disksBelow } from "../vps/disks";
 import { findMachine, freeNumber, type Machine, numbersOf, removeMachine, startMachine, stopMachine } from "../vps/machine";
 import { bridge, serverNetwork } from "../vps/network";
 import type { Account } from "./account";
@@ -77,6 +77,7 @@ const withoutIpv6 = (machine: Machine): string => machine.run("ip -6 address flu
 /** Starts again what runs in the account, after the rig's host was stopped or its machine was off. */
 export async function restore(host: RigHost, directory: string, account: Account, log: Log): Promise<void> {
     const dir = path.join(folderOf(directory), "servers");
+    if (Object.keys(account.instances).length === 0) return;
     await connect(host, folderOf(directory), account);
     for (const [name, { state }] of Object.entries(account.instances)) if (state === "running") await start(host, { name, dir, log });
 }
@@ -86,7 +87,7 @@ export async function removeAll(host: RigHost, directory: string, account: Accou
     const left = [...(await numbersOf(host)).keys()].filter((name) => /^i-[0-9a-f]{17}$/.test(name));
     for (const name of left) await removeMachine(host, name);
     await connect(host, folderOf(directory), { ...account, instances: {}, addressAssociations: {} });
-    await disconnectBelow(folderOf(directory));
+    for (const disk of await disksBelow(folderOf(directory))) await disconnect(disk);
     fs.rmSync(folderOf(directory), { recursive: true, force: true });
 }
 

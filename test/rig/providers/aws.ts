@@ -1,4 +1,5 @@
 import * as path from "node:path";
+import * as log from "@pulumi/pulumi/log";
 import { accountIn } from "../aws/account";
 import type { Hardware } from "../aws/hardware";
 import { awsProvider } from "../aws/resources";
@@ -16,7 +17,8 @@ let hardware: Promise<Hardware> | undefined;
 
 async function find(): Promise<Hardware> {
     const { name, dir } = rig();
-    return rigHardware(await startHost({ name, dir, log: console.error }), dir, console.error);
+    const say = (line: string) => void log.info(line, undefined, undefined, true);
+    return rigHardware(await startHost({ name, dir, log: say }), dir, say);
 }
 
 export default awsProvider({

@@ -47,7 +47,7 @@ export async function attachDisk({ directory, run: runScript }: Machine, disk: D
 export async function detachDisk({ directory, run: runScript }: Machine, { id, file }: Disk, running: boolean): Promise<void> {
     const loop = await loopOf(file);
     const link = `/dev/disk/by-id/${id}`;
-    if (running) runScript(`! grep -q "^$(readlink -f ${link}) " /proc/mounts || { echo "${link} is mounted" >&2; exit 1; }`);
+    if (running && runScript(`grep "^$(readlink -f ${link}) " /proc/mounts || true`)) throw new Error(`${link} is busy: it is mounted`);
     if (running) runScript(`rm -f ${link} ${loop ?? ""}`);
     await disconnect(file);
     const others = readDisks(directory).filter((disk) => disk.id !== id);
@@ -61,17 +61,16 @@ export async function releaseDisks(directory: string): Promise<void> {
     for (const file of [listOf(directory), confOf(directory)]) fs.rmSync(file, { force: true });
 }
 
-/** Lets every disk go whose file is below the directory. */
-export async function disconnectBelow(directory: string): Promise<void> {
+/** Disks whose file is below the directory. */
+export async function disksBelow(directory: string): Promise<string[]> {
     const { loopdevices } = JSON.parse((await run("losetup", ["--list", "--json"])) || '{"loopdevices":[]}') as {
         loopdevices: { "back-file": string }[];
     };
-    const files = loopdevices.map((loop) => loop["back-file"].replace(/ \(deleted\)$/, ""));
-    for (const file of files) if (file.startsWith(`${path.resolve(directory)}/`)) await disconnect(file);
+    return loopdevices.map((loop) => loop["back-file"]).filter((file) => file.startsWith(`${path.resolve(directory)}/`));
 }
 
 /** Waits until it is really gone: a kernel that still writes to it would spoil it for the next server. */
-async function disconnect(file: string): Promise<void> {
+export async function disconnect(file: string): Promise<void> {
     let loop = await loopOf(file);
     if (loop) await run("losetup", ["--detach", loop]);
     for (const until = Date.now() + 20_000; loop && Date.now() < until; await sleep(100)) loop = await loopOf(file);
