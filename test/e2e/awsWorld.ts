@@ -50,6 +50,7 @@ export class AwsWorld {
         const folder = mkdtempSync(path.join(tmpdir(), "aws-"));
         const world = new AwsWorld(rehearsal, aws, await startSink("0.0.0.0"), folder, await startAgent(folder));
         await world.open();
+        await world.session.stack.cancel(); // a run that was killed left its lock
         await world.session.stack.workspace.removeStack(STACK, { force: true });
         return world;
     }

@@ -78,6 +78,7 @@ export class World {
 
     /** Loses the state of the stack, as a broken disk would; the containers and data stay. */
     async forget(): Promise<void> {
+        await this.session.stack.cancel(); // a run that was killed left its lock
         await this.session.stack.workspace.removeStack(STACK, { force: true });
     }
 
