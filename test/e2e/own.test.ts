@@ -1,12 +1,13 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import * as path from "node:path";
 import * as tls from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { stringify } from "yaml";
-import { DOCKER_SOCKET, quote } from "../../components/server/connection";
+import { DOCKER_SOCKET, type SshConnection, quote } from "../../components/server/connection";
 import { FIREWALL, REVERT_SECONDS, firewallTable } from "../../components/server/host/firewall";
 import { SYSTEM } from "../../components/server/host/system";
 import { publicNames, servicesOf } from "../../components/services/catalogue";
@@ -55,7 +56,7 @@ beforeAll(async () => {
         "forwardemail:profile": "forwarding",
         "forwardemail:version": "v2.15.0",
         "forwardemail:network": { portOffset: place.portOffset, ...(place.overlay["forwardemail:network"] as object) },
-        "forwardemail:data": { directory: data },
+        "forwardemail:data": { directory: data, device: place.device },
         "forwardemail:certificates": { issuer: "provided", chainFile: path.join(folder, "chain.pem") },
     };
     rmSync(FILE, { force: true });
@@ -67,7 +68,7 @@ beforeAll(async () => {
 afterAll(async () => {
     command("down", "--delete-data", NAME);
     rmSync(FILE, { force: true });
-    if (data) place.shell(`rm -rf ${data}`);
+    if (data && !place.vps) place.shell(`rm -rf ${data}`);
     if (folder) rmSync(folder, { recursive: true });
     await place?.stop();
 });
@@ -79,6 +80,8 @@ interface Place {
     address: string;
     portOffset: number;
     overlay: Record<string, unknown>;
+    /** A blank disk for the data directory. */
+    device?: string;
     /** Logs in to the server, where it is reached over SSH. */
     sshKey?: string;
     vps?: Vps;
@@ -99,7 +102,7 @@ async function rehearsalPlace(): Promise<Place> {
     wipe(rehearsal);
     const { name, directory, host, env } = rehearsal;
     await removeVps(host, VPS, { disk: true });
-    const start = () => startVps(host, { name: VPS, dir: path.join(directory, "vps"), log: console.log });
+    const start = () => startVps(host, { name: VPS, dir: path.join(directory, "vps"), blankDisk: 21 * 2 ** 30, log: console.log });
     const vps = await start();
     const ssh = {
         ...{ alias: `${NAME}-main`, address: vps.address4, port: 22, user: "admin", hostKey: vps.hostKey },
@@ -113,6 +116,7 @@ async function rehearsalPlace(): Promise<Place> {
         address: vps.address4,
         portOffset: 0,
         overlay: { ...rehearsal.overlay, "forwardemail:servers": [server], "forwardemail:network": { ipv6: true } },
+        device: "/dev/disk/by-id/scsi-0RIG_Volume_1",
         sshKey: readFileSync(vps.keyFile, "utf8"),
         vps,
         async replace() {
@@ -214,10 +218,20 @@ test("comes up with the services of its profile and the certificate it was given
     expect(await served(465, `smtp.${HOST}`)).toBe(leaf.fingerprint256);
     expect(await served(443, `api.${HOST}`)).toBe(leaf.fingerprint256);
     expect(listed(data).sort()).toEqual(["keys", "mailboxes", "mongodb", "redis", "router"]);
+    if (place.device) expect(place.shell(`findmnt -n -o FSTYPE ${data}`)).toBe("xfs\n");
+});
+
+test("a lock that a killed operation left is named with its fix, and --unlock removes it", () => {
+    const lock = path.join(folder, ".pulumi", "locks", "organization", "forwardemail", STACK, "5a1a1a1a-1111-4111-8111-111111111111.json");
+    execFileSync("mkdir", ["-p", path.dirname(lock)]);
+    writeFileSync(lock, JSON.stringify({ pid: 1, username: "root", hostname: "gone", timestamp: new Date().toISOString() }));
+    const locked = command("up", "--yes");
+    expect(locked.status).toBe(1);
+    expect(locked.text).toMatch(/fix: .*npm run up -- --unlock/);
 });
 
 test("a second up changes nothing, and an output can be read", () => {
-    expect(command("up", "--yes").text).toContain("Nothing to change");
+    expect(command("up", "--yes", "--unlock").text).toContain("Nothing to change");
     expect(command("output", "url").text).toMatch(new RegExp(`^https://${HOST}(:\\d+)?\n$`));
 });
 
@@ -229,7 +243,7 @@ function knock(address: string, port: number): string | undefined {
 }
 
 /** A cloud's metadata address, beyond the server's gateway. */
-function serveMetadata(): ChildProcess {
+async function serveMetadata(): Promise<ChildProcess> {
     const [ip, ...address] = place.outside(["ip", "address", "replace", "169.254.169.254/32", "dev", "lo"]);
     execFileSync(ip, address);
     const listen = "IO::Socket::INET->new(LocalAddr=>q(169.254.169.254),LocalPort=>80,Listen=>5,ReuseAddr=>1)";
@@ -237,9 +251,11 @@ function serveMetadata(): ChildProcess {
         "perl",
         "-MIO::Socket::INET",
         "-e",
-        `my $s=${listen} or die; while(my $c=$s->accept){print $c q(credentials)}`,
+        `my $s=${listen} or die; print q(x); close STDOUT; while(my $c=$s->accept){print $c q(credentials)}`,
     ]);
-    return spawn(program, argv, { stdio: "inherit" });
+    const server = spawn(program, argv, { stdio: ["ignore", "pipe", "inherit"] });
+    await once(server.stdout, "data"); // it listens
+    return server;
 }
 
 const fromOutside = () => {
@@ -247,7 +263,7 @@ const fromOutside = () => {
     return [address4, address6].map((address) => [knock(address, 22), knock(address, 25), knock(address, 9999)]);
 };
 
-test.skipIf(isReal)("from outside, over IPv4 and IPv6, the server shows its mail ports and SSH, and nothing else", () => {
+test.skipIf(isReal)("from outside, over IPv4 and IPv6, the server shows its mail ports and SSH, and nothing else", async () => {
     place.shell(
         "systemd-run --quiet --unit=other perl -MIO::Socket::IP -e 'my $$s=IO::Socket::IP->new(LocalHost=>q(::),LocalPort=>9999,Listen=>5,V6Only=>0); while(my $$c=$$s->accept){print $$c qq(open\\n)}'".replaceAll(
             "$$",
@@ -260,7 +276,7 @@ test.skipIf(isReal)("from outside, over IPv4 and IPv6, the server shows its mail
         ["SSH-", "220 ", undefined],
     ]);
     // The cloud's metadata: the host may ask, a container may not.
-    const metadata = serveMetadata();
+    const metadata = await serveMetadata();
     const ask = "timeout 2 bash -c 'head -c 11 </dev/tcp/169.254.169.254/80' || true";
     const inContainer = `docker exec $(docker ps -qf label=forwardemail.service=mx) ${ask}`;
     expect([place.shell(ask), place.shell(inContainer)]).toEqual(["credentials", ""]);
@@ -314,16 +330,6 @@ test("many mistakes are told at once, before anything is touched", () => {
     expect(running().map((c) => c.id)).toEqual(before);
 });
 
-test("a lock that a killed operation left is named with its fix, and --unlock removes it", () => {
-    const lock = path.join(folder, ".pulumi", "locks", "organization", "forwardemail", STACK, "5a1a1a1a-1111-4111-8111-111111111111.json");
-    execFileSync("mkdir", ["-p", path.dirname(lock)]);
-    writeFileSync(lock, JSON.stringify({ pid: 1, username: "root", hostname: "gone", timestamp: new Date().toISOString() }));
-    const locked = command("up", "--yes");
-    expect(locked.status).toBe(1);
-    expect(locked.text).toMatch(/fix: .*npm run up -- --unlock/);
-    expect(command("up", "--yes", "--unlock").status).toBe(0);
-});
-
 test("down leaves the data; data without its mark is refused until it is adopted", () => {
     const key = path.join(userInfo().homedir, ".forwardemail", `${NAME}-main`, "key");
     if (place.sshKey) expect(statSync(key).mode & 0o777).toBe(0o600);
@@ -336,7 +342,7 @@ test("down leaves the data; data without its mark is refused until it is adopted
     expect(refused.status).toBe(1);
     expect(refused.text).toMatch(/REFUSED: the mongodb data \(it holds files but no mark of a deployment\)/);
     expect(running()).toEqual([]);
-    writeConfig({ ...config, "forwardemail:data": { directory: data, adopt: true } });
+    writeConfig({ ...config, "forwardemail:data": { directory: data, device: place.device, adopt: true } });
     expect(command("up", "--yes").status).toBe(0);
 });
 
@@ -368,13 +374,13 @@ test.skipIf(isReal)(
         const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
         config = { ...config, "forwardemail:servers": [{ ...server, hostKey }] };
         writeConfig(config);
+        place.docker = { dockerHost: "", ssh: { ...(place.docker as { ssh: SshConnection }).ssh, hostKey } };
         const { status, text } = command("up", "--yes");
         expect(text).toContain("every service is healthy");
         expect(status).toBe(0);
         expect(running()).toHaveLength(servicesOf("forwarding").length);
         expect(place.shell(`cat ${data}/mongodb/.forwardemail`)).toBe(mark);
         expect(listed(`${data}/mailboxes`)).toContain("keepsake");
-        expect(command("up", "--yes").text).toContain("Nothing to change");
     },
 );
 
