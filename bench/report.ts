@@ -10,6 +10,8 @@ interface Row {
     unit: "s" | "ms" | "MiB";
     /** Largest ratio that we want; undefined where the figure is only for information. */
     target?: number;
+    /** Seconds over the reference that we want at most. */
+    over?: number;
 }
 
 /** A report that a person can read: medians, their ratio, and whether it is what we want. */
@@ -33,6 +35,13 @@ export function report(readings: Readings, load: { ours: Load[]; bare: Load[]; r
             "ours npm run up again",
             "compose up again",
         ),
+        row("fresh `up` over SSH on a server that is set up, against this machine's Docker", "ssh up", "ours up"),
+        row("`up` without a change over SSH, against this machine's Docker", "ssh up again", "ours up again"),
+        row("`npm run up` without a change over SSH, against this machine's Docker", "ssh npm run up again", "ours npm run up again"),
+        {
+            ...row("every host script on a server that is right already, against as many bare SSH connections", "set-up again", "round trips"),
+            over: 3,
+        },
         {
             what: "loading and running the program, against the bare SDK",
             ours: of(load.ours, "milliseconds"),
@@ -60,10 +69,12 @@ Loading is measured with Pulumi's mocks in a new process, compiled as Pulumi's l
 
 const of = (loads: Load[], key: keyof Load) => loads.map((load) => load[key]);
 
-function line({ what, ours, reference, unit, target }: Row): string {
+function line({ what, ours, reference, unit, target, over }: Row): string {
     const ratio = median(ours) / median(reference);
-    const met = target === undefined ? "" : ratio <= target ? "met" : "**missed**";
-    return `| ${what} | ${shown(ours, unit)} | ${shown(reference, unit)} | ${ratio.toFixed(2)} | ${target === undefined ? "" : `≤ ${target}`} | ${met} |`;
+    const wanted = target !== undefined ? `≤ ${target}` : over !== undefined ? `≤ ${over} s more` : "";
+    const isMet = target !== undefined ? ratio <= target : median(ours) - median(reference) <= (over ?? 0);
+    const met = wanted === "" ? "" : isMet ? "met" : "**missed**";
+    return `| ${what} | ${shown(ours, unit)} | ${shown(reference, unit)} | ${ratio.toFixed(2)} | ${wanted} | ${met} |`;
 }
 
 function shown(values: number[], unit: Row["unit"]): string {

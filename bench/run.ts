@@ -16,12 +16,13 @@ import { Probes, composeFile } from "./compose";
 import { Graph, readGraph } from "./graph";
 import { measureLoad } from "./load/measure";
 import { Readings, report } from "./report";
+import { SshBench } from "./ssh";
 
 const HELP = `npm run bench [-- --rounds N]
 
 Measures what this program costs against doing the same without it, each pair in turn on the same machine and the same
 images, and writes bench/REPORT.md. It runs on the rehearsal's Docker host (Debian or Ubuntu, root, Go 1.26) and takes
-about a quarter of an hour.
+about twenty minutes.
 
   --rounds N   how often each thing is measured; the report shows medians (default: 3)
 `;
@@ -89,7 +90,26 @@ class Bench {
             await this.composed(graph, "upstream", { kind: "upstream" });
         }
         this.wipe();
+        await this.overSsh(rounds);
         return this.readings;
+    }
+
+    /** Against the same on this machine's Docker in the rounds before; a server with systemd in a container would slow those down. */
+    private async overSsh(rounds: number): Promise<void> {
+        const ssh = await SshBench.start(this.rehearsal, loadConfig(this.rehearsal));
+        try {
+            mustBe(await ssh.up(await ssh.fresh()));
+            for (let round = 1; round <= rounds; round++) {
+                const session = await ssh.fresh();
+                await this.time("ssh up", async () => mustBe(await ssh.up(session)));
+                await this.time("ssh up again", async () => onlySame(await session.stack.up()));
+                await this.time("ssh npm run up again", async () => mustBe(await ssh.up(session)));
+                await this.time("set-up again", async () => ssh.setUpAgain(session));
+                await this.time("round trips", async () => ssh.roundTrips(session));
+            }
+        } finally {
+            await ssh.stop();
+        }
     }
 
     private async ours(): Promise<{ graph: Graph; rest: Record<string, number> }> {

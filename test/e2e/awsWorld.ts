@@ -1,5 +1,5 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import type { OutputMap } from "@pulumi/pulumi/automation";
@@ -10,6 +10,7 @@ import { located } from "../../operate/machines";
 import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
 import { Session, openStack } from "../../operate/session";
 import { WORK } from "../../operate/workspace";
+import { startAgent } from "../rig/agent";
 import { type Console, awsConsole } from "../rig/aws/console";
 import { type Target, deliver, eventually, makeMailbox, readImap, request, startSink } from "./clients";
 import { wipe } from "./world";
@@ -35,7 +36,7 @@ export class AwsWorld {
         readonly aws: Console,
         readonly sink: Awaited<ReturnType<typeof startSink>>,
         private readonly folder: string,
-        private readonly agent: ChildProcess,
+        private readonly stopAgent: () => void,
     ) {
         const authorizedKeys = [readFileSync(path.join(folder, "key.pub"), "utf8").trim()];
         this.instance = { region: "eu-central-1", instanceType: "t3.medium", authorizedKeys, dataGb: 20 };
@@ -48,7 +49,9 @@ export class AwsWorld {
         const aws = awsConsole(rehearsal, console.log);
         await aws.reset();
         const folder = mkdtempSync(path.join(tmpdir(), "aws-"));
-        const world = new AwsWorld(rehearsal, aws, await startSink("0.0.0.0"), folder, await startAgent(folder));
+        const key = path.join(folder, "key");
+        execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", key]);
+        const world = new AwsWorld(rehearsal, aws, await startSink("0.0.0.0"), folder, await startAgent(key));
         await world.open();
         await world.session.stack.cancel(); // a run that was killed left its lock
         await world.session.stack.workspace.removeStack(STACK, { force: true });
@@ -123,19 +126,9 @@ export class AwsWorld {
 
     async stop(): Promise<void> {
         this.sink.close();
-        this.agent.kill();
+        this.stopAgent();
         await this.aws.reset();
         rmSync(this.folder, { recursive: true });
         await stopRehearsal(this.rehearsal.name, DIRECTORY);
     }
-}
-
-async function startAgent(folder: string): Promise<ChildProcess> {
-    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", path.join(folder, "key")]);
-    const socket = path.join(folder, "agent");
-    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
-    await eventually("the agent", 5, async () => existsSync(socket) || undefined);
-    process.env.SSH_AUTH_SOCK = socket;
-    execFileSync("ssh-add", ["-q", path.join(folder, "key")], { stdio: "ignore" });
-    return agent;
 }

@@ -147,13 +147,13 @@ interface State {
 
 describe("converging", () => {
     /** A stack with these resources, before and after the refresh, and this update. */
-    function stack(before: State[], after = before, update: (options: UpOptions) => void = () => undefined) {
+    function stack(before: State[], after = before, update: (options: UpOptions) => void = () => undefined, settings: object = SETTINGS) {
         const done: string[] = [];
         let state = before;
         const it = {
             exportStack: async () => ({ deployment: { resources: state } }),
-            refresh: async () => {
-                done.push("refresh");
+            refresh: async ({ target }: { target?: string[] }) => {
+                done.push(["refresh", ...(target ?? []).map((one) => one.split("::").at(-1))].join(" "));
                 state = after;
             },
             up: async (options: UpOptions) => {
@@ -162,7 +162,7 @@ describe("converging", () => {
                 return { summary: { resourceChanges: { same: 2, create: 1 } }, outputs: { url: { value: "https://x", secret: false } } };
             },
         };
-        return { done, session: { stack: it, settings: SETTINGS } as unknown as Pick<Session, "stack" | "settings"> };
+        return { done, session: { stack: it, settings } as unknown as Pick<Session, "stack" | "settings"> };
     }
     const run = ({ session }: ReturnType<typeof stack>, { observer }: ReturnType<typeof docker>) => converge(session, log, { live: false }, observer);
 
@@ -182,6 +182,63 @@ describe("converging", () => {
         const { observer } = docker({});
         await run({ session, done }, { asked: [], observer: { ...observer, isBare: () => true, whyNot: () => "docker: command not found" } });
         expect(done).toEqual(["up"]);
+    });
+
+    describe("on AWS", () => {
+        const login = { alias: "x", port: 22, user: "admin", socket: "/x.sock", ownKey: false };
+        const settings = { ...SETTINGS, servers: [{ ...SETTINGS.servers[0], kind: "aws", aws: {}, login }] };
+        const resource = (type: string, name: string, outputs: object = {}) => ({ urn: urn(type, name), type, outputs });
+        const kept = [
+            resource("aws:ec2/eip:Eip", "forwardemail-x-main-address", { publicIp: "192.0.2.9" }),
+            resource("tls:index/privateKey:PrivateKey", "forwardemail-x-main-host-key", { publicKeyOpenssh: "ssh-ed25519 AAAA\n" }),
+        ];
+        const made = [...kept, resource("aws:ec2/instance:Instance", "forwardemail-x-main"), container("mx")];
+        /** Docker on the instance, if there is one: where it was asked. */
+        function instance(whyNot: () => string | undefined = () => undefined) {
+            const asked: unknown[] = [];
+            const { observer } = docker({});
+            const seen: Observer = {
+                ...observer,
+                isBare: ({ ssh }) => ssh === undefined,
+                whyNot,
+                inspectStack: (name, host) => {
+                    asked.push((host as { ssh?: object }).ssh);
+                    return observer.inspectStack(name, host);
+                },
+            };
+            return { asked, observer: seen };
+        }
+
+        test("the instance is found by what the state knows of it, with the pinned key", async () => {
+            const there = stack(made, made, undefined, settings);
+            const { asked, observer } = instance();
+            expect((await converge(there.session, log, { live: false }, observer)).ok).toBe(true);
+            expect(there.done).toEqual(["refresh", "up"]);
+            const connection = { ...login, address: "192.0.2.9", hostKey: "ssh-ed25519 AAAA" };
+            expect(asked).toEqual([connection, connection]);
+        });
+
+        test("before there is one, nothing is asked and nothing refreshed, and this machine's Docker is left alone", async () => {
+            const none = stack([], [], undefined, settings);
+            const { asked, observer } = instance(() => "must not be asked");
+            await converge(none.session, log, { live: false }, observer);
+            expect(none.done).toEqual(["up"]);
+            expect(asked).toEqual([undefined]); // after the update; a real one would have made it
+        });
+
+        test("one that does not answer is looked for at AWS; if it is gone, the update makes another", async () => {
+            const gone = stack(made, [...kept, container("mx")], undefined, settings);
+            await converge(gone.session, log, { live: false }, instance(() => "ssh: connect to host").observer);
+            expect(gone.done).toEqual(["refresh forwardemail-x-main-address forwardemail-x-main", "up"]);
+            expect(said[0]).toBe("The instance does not answer: asking AWS for it.");
+        });
+
+        test("one that is there and does not answer is told, and nothing is changed", async () => {
+            const silent = stack(made, made, undefined, settings);
+            expect((await converge(silent.session, log, { live: false }, instance(() => "ssh: connect to host").observer)).ok).toBe(false);
+            expect(silent.done).toEqual(["refresh forwardemail-x-main-address forwardemail-x-main"]);
+            expect(said.at(-1)).toMatch(/^ {2}fix: see servers\[\]\.address/);
+        });
     });
 
     test("a new stack is not refreshed; the answer is the update's and Docker's", async () => {
@@ -304,9 +361,11 @@ describe("a plain log of an update", () => {
         tell("warning", "old option", MX);
         tell("info", "a note");
         tell("info#err", "a note");
+        tell("info#err", "a note\nwarning: of a script\n");
         tell("error", "update failed");
         tell("error", "cannot go on", urn("pulumi:pulumi:Stack", "forwardemail-x"));
-        expect(said).toEqual(["  warning: Container x-mx: old option", "  error: cannot go on"]);
+        expect(said).toEqual(["  warning: Container x-mx: old option", "  warning: of a script", "  error: cannot go on"]);
+        expect(progress.warnings).toEqual(["warning: of a script"]);
         expect(progress.errors).toEqual(["cannot go on"]);
     });
 });
