@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { createCertificate } from "./certificates/certificates";
 import { AwsMachine } from "./server/awsMachine";
 import { DockerHost } from "./server/dockerHost";
-import { firewallRules } from "./server/host/firewall";
+import { EVERYWHERE, firewallRules } from "./server/host/firewall";
 import { preflightValues } from "./server/host/preflight";
 import { Machine, Server } from "./server/server";
 import { CATALOGUE, publicNames, servicesOf, under } from "./services/catalogue";
@@ -65,7 +65,8 @@ function createServer(settings: Settings, place: ServerSettings): Server {
             engine && {
                 stack: settings.name,
                 engine,
-                firewall,
+                // On AWS the security group decides who may come to SSH: it can be changed by who is locked out.
+                firewall: instance ? { ...firewall, ssh: { ...firewall.ssh, from: EVERYWHERE } } : firewall,
                 disk: device === undefined ? undefined : { device, directory: directory!, size: aws?.dataGb },
             },
     });

@@ -3,7 +3,7 @@ import { Settings } from "../components/settings/settings";
 import { servicesOf } from "../components/services/catalogue";
 import { DOCKER, Observer, Running } from "./health";
 import { liveUp } from "./live";
-import { StateResource, located, refreshMachines, resourcesOf } from "./machines";
+import { StateResource, located, openSecurityGroups, refreshMachines, resourcesOf } from "./machines";
 import { Progress, knownFix } from "./progress";
 import type { Session } from "./session";
 
@@ -69,6 +69,10 @@ async function find(
     if (first.problem === undefined || !settings.servers[0].aws) return first;
     log("The instance does not answer: asking AWS for it.");
     await refreshMachines(stack);
+    const second = await look();
+    if (second.problem === undefined) return second;
+    log("It is there: bringing its security group to firewall.sshFrom.");
+    await openSecurityGroups(stack);
     return look();
 }
 

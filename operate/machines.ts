@@ -38,3 +38,8 @@ export async function refreshMachines(stack: auto.Stack): Promise<void> {
     const target = (await resourcesOf(stack)).filter(({ type }) => type.startsWith("aws:")).map(({ urn }) => urn);
     if (target.length > 0) await stack.refresh({ target, onOutput: () => undefined });
 }
+
+/** Brings the security groups to what the config says, and nothing else: the operator's own address may have changed. */
+export async function openSecurityGroups(stack: auto.Stack): Promise<void> {
+    await stack.up({ target: ["**aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule::*"], onOutput: () => undefined });
+}

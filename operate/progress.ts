@@ -84,7 +84,7 @@ const FIXES = [
     },
     {
         sign: /ssh: connect to host|Connection timed out during banner exchange/,
-        fix: "see servers[].address and port, and that the server runs and its firewall lets this machine in",
+        fix: "see servers[].address and port, that the server runs, and that its firewall lets this machine in (firewall.sshFrom)",
     },
     {
         sign: /stack is currently locked/,

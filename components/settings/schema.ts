@@ -1,5 +1,6 @@
 import * as net from "node:net";
 import { z } from "zod";
+import { EVERYWHERE } from "../server/host/firewall";
 import { dnsName } from "./names";
 import { networks, server, serviceName } from "./serverSchema";
 
@@ -96,7 +97,7 @@ export const schema = z.strictObject({
     firewall: z
         .strictObject(
             {
-                sshFrom: networks.default(["0.0.0.0/0", "::/0"]).describe("Networks in CIDR form that may connect to SSH."),
+                sshFrom: networks.default(EVERYWHERE).describe("Networks in CIDR form that may connect to SSH."),
                 allow: z
                     .array(z.int("a port").min(1, "a port from 1").max(65535, "a port up to 65535"), "a list of ports")
                     .default([])

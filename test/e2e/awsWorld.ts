@@ -58,17 +58,18 @@ export class AwsWorld {
         return world;
     }
 
-    /** Opens the stack with changes to its instance, as a new config file would. */
+    /** Opens the stack with changes to its instance, as a new config file would; `sshFrom` is where SSH may come from this time. */
     async open(changes: Record<string, unknown> = {}): Promise<void> {
-        this.instance = { ...this.instance, ...changes };
         const { machine4, servers, registry } = this.rehearsal.host;
+        const { sshFrom = `${machine4}/32`, ...rest } = changes;
+        this.instance = { ...this.instance, ...rest };
         const reach = [`${servers.gateway4}:${registry.split(":")[1]}`];
         const server = { name: "main", kind: "aws", aws: this.instance, reach, blockLists: ["list.test"] };
         const config = {
             "forwardemail:host": HOST,
             "forwardemail:version": "v2.15.0",
             "forwardemail:startTimeout": 90,
-            "forwardemail:firewall": { sshFrom: [`${machine4}/32`] },
+            "forwardemail:firewall": { sshFrom: [sshFrom] },
             "forwardemail:environment": { RIG_OUTBOUND_RELAY: `${machine4}:${this.sink.port}` },
         };
         const overlay = { ...this.rehearsal.overlay, "forwardemail:servers": [server] };

@@ -29,6 +29,13 @@ test("an instance that was terminated beside Pulumi is noticed, and made again a
     expect(Object.keys((await world.up()).changes)).toEqual(["same"]);
 });
 
+test("who was locked out by a change of address is let in again by the next up", async () => {
+    await world.tryUp({ sshFrom: "192.0.2.0/24" });
+    const { text } = await world.up();
+    expect(text).toContain("bringing its security group to firewall.sshFrom");
+    expect(Object.keys((await world.up()).changes)).toEqual(["same"]);
+});
+
 test("a larger volume grows with its file system, without a new container", async () => {
     const size = async () => Number((await world.server()).run("df --output=size -BG /srv/forwardemail | tail -1").replace(/\D/g, ""));
     const before = { size: await size(), containers: (await world.running()).map((c) => c.id).sort() };

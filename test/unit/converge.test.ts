@@ -157,7 +157,8 @@ describe("converging", () => {
                 state = after;
             },
             up: async (options: UpOptions) => {
-                done.push(`up ${options.replace?.map((replaced) => replaced.split("::").at(-1)).join(" ")}`.trim());
+                const names = (urns: string[] = []) => urns.map((one) => one.split("::").at(-1)).join(" ");
+                done.push(`up ${options.target ? `of ${names(options.target)}` : names(options.replace)}`.trim());
                 update(options);
                 return { summary: { resourceChanges: { same: 2, create: 1 } }, outputs: { url: { value: "https://x", secret: false } } };
             },
@@ -233,10 +234,10 @@ describe("converging", () => {
             expect(said[0]).toBe("The instance does not answer: asking AWS for it.");
         });
 
-        test("one that is there and does not answer is told, and nothing is changed", async () => {
+        test("one that is there and still does not answer, with its security group as the config has it, is told", async () => {
             const silent = stack(made, made, undefined, settings);
             expect((await converge(silent.session, log, { live: false }, instance(() => "ssh: connect to host").observer)).ok).toBe(false);
-            expect(silent.done).toEqual(["refresh forwardemail-x-main-address forwardemail-x-main"]);
+            expect(silent.done).toEqual(["refresh forwardemail-x-main-address forwardemail-x-main", "up of *"]);
             expect(said.at(-1)).toMatch(/^ {2}fix: see servers\[\]\.address/);
         });
     });

@@ -10,6 +10,9 @@ export interface FirewallRules {
     ssh: { port: number; /** Networks in CIDR form, IPv4 and IPv6. */ from: string[] };
 }
 
+/** Every network. */
+export const EVERYWHERE = ["0.0.0.0/0", "::/0"];
+
 /** What the firewall of a stack's server lets in. */
 export function firewallRules({ profile, network, firewall }: Settings, { login }: ServerSettings): FirewallRules {
     const ports = servicesOf(profile).flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset));
