@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import * as path from "node:path";
 import { destination, overSsh, sshOptions } from "../components/server/connection";
 import { ENGINE } from "../components/server/host/engine";
-import { CONFIRM, FIREWALL, firewallRules, firewallTable } from "../components/server/host/firewall";
+import { CONFIRM, FIREWALL, firewallRules, firewallTable, openPorts } from "../components/server/host/firewall";
 import { MUST_PASS, preflightValues } from "../components/server/host/preflight";
 import { SYSTEM } from "../components/server/host/system";
 import { converge } from "../operate/converge";
@@ -53,12 +53,11 @@ export class SshBench {
         const [place] = settings.servers;
         const rules = firewallRules(settings, place);
         const common = { STACK: settings.name, DOCKER_HOST: "unix:///var/run/docker.sock" };
-        const open = [...rules.ports, ...rules.allow].join(" ");
         const steps: Array<[string, Record<string, string>, string?]> = [
             [MUST_PASS, preflightValues(settings, place)],
-            [SYSTEM, { SWAP_BELOW_MIB: "3600" }],
+            [SYSTEM, { SWAP_BELOW_MIB: "3600", IPV6: "false" }],
             [ENGINE, { ENGINE: "distribution" }],
-            [FIREWALL, { TABLE: firewallTable(rules), OPEN: open }, CONFIRM],
+            [FIREWALL, { TABLE: firewallTable(rules), OPEN: openPorts(rules) }, CONFIRM],
         ];
         for (const [script, values, confirm] of steps) {
             const variables = { ...common, ...values };

@@ -59,12 +59,14 @@ function createServer(settings: Settings, place: ServerSettings): Server {
         machine,
         preflight: machine && {
             ...preflightValues(settings, place),
-            ...(instance ? { ELASTIC_ADDRESS: instance.address, DEVICE: instance.device } : {}),
+            // Another type means a reboot: the preflight has the patience for it, and looks at the new size.
+            ...(instance ? { ELASTIC_ADDRESS: instance.address, DEVICE: instance.device, INSTANCE_TYPE: aws!.instanceType } : {}),
         },
         setUp: machine &&
             engine && {
                 stack: settings.name,
                 engine,
+                ipv6: settings.network.ipv6,
                 // On AWS the security group decides who may come to SSH: it can be changed by who is locked out.
                 firewall: instance ? { ...firewall, ssh: { ...firewall.ssh, from: EVERYWHERE } } : firewall,
                 disk: device === undefined ? undefined : { device, directory: directory!, size: aws?.dataGb },

@@ -1,6 +1,7 @@
 import * as auto from "@pulumi/pulumi/automation";
 import { Settings } from "../components/settings/settings";
 import { servicesOf } from "../components/services/catalogue";
+import { BOOT_SECONDS } from "../components/server/dockerHost";
 import { DOCKER, Observer, Running } from "./health";
 import { liveUp } from "./live";
 import { StateResource, located, openSecurityGroups, refreshMachines, resourcesOf } from "./machines";
@@ -31,9 +32,9 @@ export async function converge(
 ): Promise<Converged> {
     const progress = new Progress(log);
     const nothing = { ok: false, changes: {}, outputs: {} };
-    const found = await find(session, log, observer);
+    const found = await find(session, log, observer, !display.live || display.yes);
     if (found.problem !== undefined) {
-        log(`  error: Docker does not answer at ${found.settings.servers[0].dockerHost}: ${found.problem}`);
+        log(`  error: Docker does not answer at ${whereIs(found.settings.servers[0])}: ${found.problem}`);
         log(`  fix: ${knownFix(found.problem) ?? knownFix("Docker does not answer")}`);
         return nothing;
     }
@@ -43,7 +44,9 @@ export async function converge(
         // On a bare server there is nothing to ask. What the state says is there has another identity, and is made anew.
         const replace = found.bare ? [] : await findBroken({ stack: session.stack, settings: found.settings }, log, observer);
         const result = display.live ? await upLive(session, replace, display.yes, progress, log) : await upPlain(session, replace, progress);
-        const healthy = await allHealthy(await now(), log, observer);
+        const settings = await now();
+        await booted(settings, observer);
+        const healthy = await allHealthy(settings, log, observer);
         return { ...result, ok: healthy };
     } catch (error) {
         explainFailure(error as Error, progress, log);
@@ -59,6 +62,7 @@ async function find(
     { stack, settings }: Pick<Session, "stack" | "settings">,
     log: (line: string) => void,
     observer: Observer,
+    unasked: boolean,
 ): Promise<{ settings: Settings; bare: boolean; problem?: string }> {
     const look = async () => {
         const here = await located(stack, settings);
@@ -71,9 +75,22 @@ async function find(
     await refreshMachines(stack);
     const second = await look();
     if (second.problem === undefined) return second;
-    log("It is there: bringing its security group to firewall.sshFrom.");
-    await openSecurityGroups(stack);
-    return look();
+    if (unasked) {
+        log("It is there: bringing its security group to firewall.sshFrom.");
+        await openSecurityGroups(stack);
+    }
+    const third = await look();
+    if (third.problem === undefined) return third;
+    log(`  warning: still no answer (${third.problem.trim()}): going on without a look at what runs there, for the update may mend it.`);
+    return { ...third, bare: true, problem: undefined };
+}
+
+const whereIs = ({ ssh, dockerHost }: Settings["servers"][number]) => ssh?.address ?? dockerHost;
+
+/** An instance that changed its type has been rebooted: it gets its time. */
+async function booted({ servers: [server] }: Settings, observer: Observer): Promise<void> {
+    const deadline = Date.now() + BOOT_SECONDS * 1000;
+    while (server.aws && server.ssh && observer.whyNot(server) !== undefined && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 3000));
 }
 
 type Update = Omit<Converged, "ok">;
@@ -111,6 +128,7 @@ async function findBroken(
     if (before.length === 0) return [];
     const running = observer.inspectStack(settings.name, settings.servers[0]);
     const unhealthy = sick(before, running);
+    removeStrays(before, running, settings, log, observer);
     await stack.refresh({ onOutput: () => undefined });
     if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
     const after = new Set((await resourcesOf(stack)).map(({ urn }) => urn));
@@ -135,6 +153,26 @@ function sick(resources: StateResource[], running: Running[]): string[] {
     return resources
         .filter((r) => r.type === "docker:index/container:Container" && !r.delete && bad.has((r.outputs?.name as string | undefined) ?? ""))
         .map((r) => r.urn);
+}
+
+/**
+ * Removes containers of a service that the state knows another container of. The engine forgets one when it is replaced while the
+ * server before this one is still waiting to be deleted; it would stay on the network, under the service's name, for good.
+ */
+function removeStrays(
+    resources: StateResource[],
+    running: Running[],
+    { servers: [server] }: Pick<Settings, "servers">,
+    log: (line: string) => void,
+    observer: Observer,
+): void {
+    const ours = resources.filter((r) => r.type === "docker:index/container:Container");
+    const known = new Set(ours.map((r) => r.outputs?.name));
+    const alive = new Set(running.filter((c) => known.has(c.container)).map((c) => c.service));
+    for (const { container, service } of running.filter((c) => !known.has(c.container) && alive.has(c.service))) {
+        log(`Left over from an earlier update, to be removed: ${service} (${container})`);
+        observer.remove(container, server);
+    }
 }
 
 /** True when every service of the profile runs and is healthy; those that still start get their time. Says what is wrong with the others. */

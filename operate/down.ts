@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
 import { removeKeys } from "../components/server/keyFiles";
-import { StateResource, resourcesOf } from "./machines";
+import { StateResource, refreshMachines, resourcesOf } from "./machines";
 import { Progress, describe } from "./progress";
 import { stopRehearsal } from "./rehearsal";
 import { Session, openExisting } from "./session";
@@ -49,6 +49,9 @@ export function confirmDeletion(typed: string | undefined, deployment: string): 
 
 /** Destroys a stack; what is protected only when it was asked for by name. */
 export async function remove({ stack }: Pick<Session, "stack">, withData: boolean, log: (line: string) => void): Promise<void> {
+    // A volume that was on an instance which somebody terminated is attached no longer, and cannot be detached. Nothing else is refreshed:
+    // while the state knows the instance, what was on it needs no connection to go.
+    await refreshMachines(stack, "aws:ec2/volumeAttachment:");
     const kept = await protectedResources(stack);
     if (withData) {
         log(`Destroying for good: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);

@@ -92,15 +92,16 @@ export interface Observer {
     whyNot(host?: DockerAddress): string | undefined;
     inspectStack(name: string, host?: DockerAddress): Running[];
     explain(container: string, host?: DockerAddress): { probe: string; log: string[]; fix?: string };
+    remove(container: string, host?: DockerAddress): void;
 }
 
-export const DOCKER: Observer = { isBare, whyNot, inspectStack, explain };
+export const DOCKER: Observer = { isBare, whyNot, inspectStack, explain, remove: (container, host) => void docker(["rm", "-f", container], host) };
 
-/** Whether it is a host that the program sets up, and that has no Docker yet, or an instance that is still to be made. */
+/** Whether it is a host that the program sets up, and on which Docker cannot be used yet, or an instance that is still to be made. */
 export function isBare({ ssh, aws, engine }: ServerSettings): boolean {
     if (aws && !ssh) return true;
     if (!ssh || !engine) return false;
-    const { status } = spawnSync("ssh", [...sshOptions(ssh), ...destination(ssh), "command -v docker || exit 97"], { encoding: "utf8" });
+    const { status } = spawnSync("ssh", [...sshOptions(ssh), ...destination(ssh), "docker version >/dev/null 2>&1 || exit 97"], { encoding: "utf8" });
     return status === 97;
 }
 

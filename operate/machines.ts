@@ -27,15 +27,15 @@ export async function located(stack: auto.Stack, settings: Settings): Promise<Se
 
 function connectionTo(name: string, login: Login, resources: StateResource[]): SshConnection | undefined {
     const find = (type: string, resource: string) => resources.find(({ urn, delete: old }) => !old && urn.endsWith(`${type}::${resource}`));
-    const instance = find("aws:ec2/instance:Instance", name);
+    const instance = find("aws:ec2/instance:Instance", `${name}-instance`);
     const address = find("aws:ec2/eip:Eip", `${name}-address`)?.outputs?.publicIp as string | undefined;
     const hostKey = find("tls:index/privateKey:PrivateKey", `${name}-host-key`)?.outputs?.publicKeyOpenssh as string | undefined;
     return instance && address && hostKey ? { ...login, address, hostKey: hostKey.trim() } : undefined;
 }
 
-/** Asks the cloud what became of the instances and of what belongs to them. */
-export async function refreshMachines(stack: auto.Stack): Promise<void> {
-    const target = (await resourcesOf(stack)).filter(({ type }) => type.startsWith("aws:")).map(({ urn }) => urn);
+/** Asks the cloud what became of the instances and of what belongs to them, or of what is of one type only. */
+export async function refreshMachines(stack: auto.Stack, of = "aws:"): Promise<void> {
+    const target = (await resourcesOf(stack)).filter(({ type }) => type.startsWith(of)).map(({ urn }) => urn);
     if (target.length > 0) await stack.refresh({ target, onOutput: () => undefined });
 }
 

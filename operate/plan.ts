@@ -41,7 +41,17 @@ function tree(planned: Planned[]): string {
 }
 
 function detail({ inputs }: Planned): string {
-    const { image, ports } = inputs as { image?: string; ports?: Array<{ ip: string; external: number }> };
+    const { image, ports, instanceType, size, cidrIpv4, fromPort } = inputs as {
+        image?: string;
+        ports?: Array<{ ip: string; external: number }>;
+        instanceType?: string;
+        size?: number;
+        cidrIpv4?: string;
+        fromPort?: number;
+    };
+    if (instanceType) return `  ${instanceType}`;
+    if (size) return `  ${size} GiB`;
+    if (cidrIpv4) return `  ${fromPort ?? "all"} ${cidrIpv4}`;
     if (!image) return "";
     const published = ports?.length ? `  ${ports.map((p) => `${p.ip}:${p.external}`).join(" ")}` : "";
     return `  ${image.replace(/@sha256:(.{12}).*/, "@sha256:$1…")}${published}`;

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { overSsh } from "../components/server/connection";
 import { Check, PREFLIGHT, parsePreflight, preflightValues } from "../components/server/host/preflight";
+import { knownFix } from "./progress";
 import { openConfigured } from "./session";
 
 const HELP = `npm run preflight -- [--stack NAME]
@@ -20,11 +21,18 @@ async function main(): Promise<void> {
     const { aws, ssh } = server;
     if (aws && !ssh)
         throw new Error(`Server ${server.name} does not exist yet: the first \`up\` makes it, and looks at it before anything is put on it.`);
-    const variables = { ...preflightValues(settings, server), ...(aws ? { ELASTIC_ADDRESS: ssh!.address } : {}) };
+    const variables: Record<string, string> = {
+        ...preflightValues(settings, server),
+        DOCKER_HOST: ssh ? `unix://${ssh.socket}` : server.dockerHost,
+        ...(aws ? { ELASTIC_ADDRESS: ssh!.address } : {}),
+    };
     const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
     const { stdout, stderr, status } = spawnSync(program, [...args, PREFLIGHT], { encoding: "utf8", env: { ...process.env, ...variables } });
     const checks = parsePreflight(stdout);
-    if (status !== 0 || checks.length === 0) throw new Error(`Server ${server.name} cannot be looked at: ${stderr.trim()}`);
+    if (status !== 0 || checks.length === 0) {
+        const fix = knownFix(stderr);
+        throw new Error(`Server ${server.name} cannot be looked at: ${stderr.trim()}${fix ? `\n  fix: ${fix}` : ""}`);
+    }
     for (const line of checks.flatMap(lines)) console.log(line);
     process.exitCode = checks.some(({ level }) => level === "fail") ? 1 : 0;
 }

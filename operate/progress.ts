@@ -84,7 +84,11 @@ const FIXES = [
     },
     {
         sign: /ssh: connect to host|Connection timed out during banner exchange/,
-        fix: "see servers[].address and port, that the server runs, and that its firewall lets this machine in (firewall.sshFrom)",
+        fix: "see servers[].address and port, that the server runs, and that its firewall lets this machine in (firewall.sshFrom); on AWS, that a key of servers[].aws.authorizedKeys is at hand",
+    },
+    {
+        sign: /not supported in your requested Availability Zone/,
+        fix: "AWS chose a zone without this instance type, and the volume is bound to it: run down with --delete-data (nothing is on it yet), and set servers[].aws.zone",
     },
     {
         sign: /stack is currently locked/,

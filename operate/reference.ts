@@ -101,4 +101,10 @@ function kind(node: Node): string {
     return { object: "map", string: "text", boolean: "`true`, `false`" }[node.type ?? ""] ?? node.type ?? "any";
 }
 
-if (require.main === module) main();
+if (require.main === module)
+    try {
+        main();
+    } catch (error) {
+        console.error((error as Error).message);
+        process.exitCode = 1;
+    }

@@ -52,7 +52,7 @@ export async function openExisting(name: string, options: { rehearse?: boolean }
     const rehearse = options.rehearse || (name === DEV && !hasStack(DEV, LOCAL));
     if (rehearse && !hasStack(name, WORK)) throw new Error(`Stack ${name} is not deployed on this machine: there is nothing to show or to remove.`);
     if (rehearse) return openRehearsal(name, config, log);
-    return name === DEV ? openDev(config, log) : openOwn(name, config, log);
+    return name === DEV ? openDev(config, log) : openOwn(name, config, log, { allowUnpinned: true });
 }
 
 /** Settings of a stack, with what is needed to reach its servers; it need not be deployed. */
@@ -61,7 +61,7 @@ export async function openConfigured(name: string, log: Log): Promise<Settings> 
     const settings = settingsFrom(name, config, { allowUnpinned: true });
     // Only Pulumi can decrypt a key, and only the state knows an instance.
     if (!settings.sshKey && !settings.servers.some(({ aws }) => aws)) return settings;
-    return located((await openOwn(name, config, log)).stack, settings);
+    return located((await openOwn(name, config, log, { allowUnpinned: true })).stack, settings);
 }
 
 async function openDev(config: Config, log: Log): Promise<Session> {
@@ -70,8 +70,9 @@ async function openDev(config: Config, log: Log): Promise<Session> {
 }
 
 /** A stack that the operator made with `pulumi stack init`: its backend, its encryption, its file. */
-async function openOwn(name: string, config: Config, log: Log): Promise<Session> {
-    const settings = settingsFrom(name, config);
+async function openOwn(name: string, config: Config, log: Log, options: { allowUnpinned?: boolean } = {}): Promise<Session> {
+    const settings = settingsFrom(name, config, options);
+    refusePlaceholders(config);
     const pulumiCommand = await findPulumi(log);
     const workspace = await auto.LocalWorkspace.create({ workDir: PROJECT, pulumiCommand });
     try {
@@ -87,10 +88,17 @@ async function openOwn(name: string, config: Config, log: Log): Promise<Session>
     }
 }
 
+/** An example's key fits every check, and would make a server that nobody gets into. */
+function refusePlaceholders(config: Config): void {
+    if (JSON.stringify(config).includes("ExampleExample"))
+        throw new Error("A key of the example stands in the stack file still. Fix: hostKey or authorizedKeys, and every other value of the example.");
+}
+
 async function openRehearsal(name: string, config: Config, log: Log): Promise<Session> {
     const rehearsal = await startRehearsal(hostName(name), path.join(WORK, `rehearsal-${name}`), log);
     const network = { ...(config["forwardemail:network"] as object), bindAddress: "0.0.0.0" }; // of a namespace of its own
-    const all = { ...config, "forwardemail:network": network, ...rehearsal.overlay };
+    const { device: _, ...data } = (config["forwardemail:data"] ?? {}) as { device?: string };
+    const all = { ...config, "forwardemail:network": network, "forwardemail:data": data, ...rehearsal.overlay };
     return { ...(await openProgram(name, all, WORK, rehearsal.env, log)), rehearsal };
 }
 

@@ -68,13 +68,12 @@ export class AwsMachine extends pulumi.ComponentResource implements Machine {
                 volumeId: volume.id,
                 stopInstanceBeforeDetaching: true, // the file system is written to until then
             },
-            // A volume is attached to one instance only.
-            { ...own, deleteBeforeReplace: true, dependsOn: network.routes },
+            { ...own, deleteBeforeReplace: true }, // a volume is attached to one instance only
         );
         const associated = new aws.ec2.EipAssociation(
             `${name}-address`,
             { allocationId: address.allocationId, instanceId: this.instance.id, allowReassociation: true },
-            { ...own, dependsOn: network.routes },
+            { ...own, dependsOn: network.routes }, // a gateway with a public address behind it cannot be taken away
         );
         if (args.reverseDns) new aws.ec2.EipDomainName(`${name}-address`, { allocationId: address.allocationId, domainName: args.reverseName }, own);
 
@@ -117,7 +116,7 @@ function createInstance(name: string, args: InstanceParts, opts: pulumi.CustomRe
         // Not `value`, which the provider marks as secret.
         aws.ssm.getParameterOutput({ name: IMAGES[args.image].replace("ARCH", architectureOf(args.instanceType)) }, opts).insecureValue;
     return new aws.ec2.Instance(
-        name,
+        `${name}-instance`,
         {
             ami: args.ami ?? newest(),
             instanceType: args.instanceType,
@@ -135,6 +134,7 @@ function createInstance(name: string, args: InstanceParts, opts: pulumi.CustomRe
             // A newer image must not replace a mail server; and what cloud-init did at the first boot it does not do again.
             ignoreChanges: [...(args.ami === undefined ? ["ami"] : []), "userData"],
             deleteBeforeReplace: false, // the volume's attachment stops the old one in time
+            replacementTrigger: args.image, // another system is another instance; with it, the newest image of that system is taken
         },
     );
 }

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { dockerUrl, overSsh, sshOptions } from "./connection";
 import { DISK } from "./host/disk";
 import { ENGINE, UNDO_ENGINE } from "./host/engine";
-import { CONFIRM, FIREWALL, FirewallRules, UNDO_FIREWALL, firewallTable } from "./host/firewall";
+import { CONFIRM, FIREWALL, FirewallRules, UNDO_FIREWALL, firewallTable, openPorts } from "./host/firewall";
 import { MUST_PASS } from "./host/preflight";
 import { SYSTEM, UNDO_SYSTEM } from "./host/system";
 import { HostScript, Machine, Server } from "./server";
@@ -26,6 +26,8 @@ export interface SetUp {
     /** Where Docker comes from when there is none. */
     engine: "distribution" | "docker";
     firewall: FirewallRules;
+    /** Whether containers have IPv6. */
+    ipv6: boolean;
     /** Disk for the data directory; unset, the operator has mounted one, or none. */
     disk?: { device: pulumi.Input<string>; directory: string; /** In GiB; a change grows the file system. */ size?: number };
 }
@@ -67,21 +69,20 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
 
     /** One after the other, because they share the package manager, and the firewall asks Docker. Taken back in the other order. */
     private setUp(name: string, setUp: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
-        const { stack: STACK, engine, firewall, disk } = setUp;
+        const { stack: STACK, engine, firewall, ipv6, disk } = setUp;
         let last = opts.dependsOn;
         const step = (role: string, script: HostScript) => {
             const done = this.run(`${name}-${role}`, script, { ...opts, dependsOn: last });
             last = [done];
         };
-        step("system", { script: SYSTEM, environment: { STACK, SWAP_BELOW_MIB: "3600" }, remove: UNDO_SYSTEM });
+        step("system", { script: SYSTEM, environment: { STACK, SWAP_BELOW_MIB: "3600", IPV6: String(ipv6) }, remove: UNDO_SYSTEM });
         if (disk)
             step("disk", {
                 script: DISK,
                 environment: { DEVICE: disk.device, DIRECTORY: disk.directory, ...(disk.size ? { SIZE: String(disk.size) } : {}) },
             });
         step("engine", { script: ENGINE, environment: { ENGINE: engine }, remove: UNDO_ENGINE });
-        const { ports, allow } = firewall;
-        const environment = { TABLE: firewallTable(firewall), OPEN: [...ports, ...allow].join(" "), STACK };
+        const environment = { TABLE: firewallTable(firewall), OPEN: openPorts(firewall), STACK };
         step("firewall", { script: FIREWALL, environment, remove: UNDO_FIREWALL, confirm: CONFIRM });
         return last as pulumi.Resource[];
     }
@@ -118,7 +119,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
 }
 
 /** How long a new machine may take to boot and to answer, in seconds. */
-const BOOT_SECONDS = 300;
+export const BOOT_SECONDS = 300;
 
 const DOCKER_ANSWERS = `docker version --format '{{.Server.APIVersion}}' || {
     echo "Docker does not answer. Fix: start it (systemctl start docker), and see that this user may use it (group docker)." >&2

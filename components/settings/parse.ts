@@ -92,7 +92,8 @@ function describe(issue: z.core.$ZodIssue, values: unknown, encrypted: Set<strin
                 fix: fix(issue.path),
             },
         ];
-    const shown = encrypted.has(String(issue.path[0])) ? "an encrypted value" : JSON.stringify(got);
+    const text = JSON.stringify(got) ?? "";
+    const shown = encrypted.has(String(issue.path[0])) ? "an encrypted value" : text.includes("PRIVATE KEY") ? "a private key" : text;
     const found = got === undefined ? "is missing" : `got ${shown}`;
     return [{ key: keyPath(issue.path), message: `${found}, wanted ${issue.message}`, fix: fix(issue.path) }];
 }
@@ -103,7 +104,7 @@ function unknownKey(where: PropertyKey[]): Problem {
     return {
         key: keyPath(where),
         message: "this key does not exist",
-        fix: near ? `rename it to ${near}` : `remove it; Pulumi.yaml lists every key${where.length > 1 ? " and what it may hold" : ""}`,
+        fix: near ? `rename it to ${near}` : "remove it, or correct it; docs/configuration.md lists every key",
     };
 }
 

@@ -37,6 +37,10 @@ const certificates = z.discriminatedUnion(
     "issuer: self-signed or provided (acme: not available yet)",
 );
 
+const PORT = "a TCP port such as 8080, or a UDP port such as 51820/udp";
+const isPort = (port: number | string) =>
+    (typeof port === "number" || /^\d+\/udp$/.test(port)) && parseInt(`${port}`) >= 1 && parseInt(`${port}`) <= 65535;
+
 export const schema = z.strictObject({
     // sqlite-bree.HOST and the like are host names of containers, which Linux limits to 64 bytes.
     host: dnsName.max(56, "56 characters or fewer"),
@@ -99,9 +103,9 @@ export const schema = z.strictObject({
             {
                 sshFrom: networks.default(EVERYWHERE).describe("Networks in CIDR form that may connect to SSH."),
                 allow: z
-                    .array(z.int("a port").min(1, "a port from 1").max(65535, "a port up to 65535"), "a list of ports")
+                    .array(z.union([z.int(), z.string()], PORT).refine(isPort, PORT), "a list of ports")
                     .default([])
-                    .describe("TCP ports of other programs and containers on the host that stay open."),
+                    .describe("Ports of other programs and containers on the host that stay open: 8080 for TCP, 51820/udp for UDP."),
             },
             "a map with sshFrom, allow",
         )
@@ -111,14 +115,22 @@ export const schema = z.strictObject({
             {
                 directory: z
                     .string("an absolute path")
-                    .regex(/^\/[^:]+[^/:]$/, "an absolute path without a colon, such as /srv/forwardemail")
+                    .regex(
+                        /^(?!\/(bin|boot|dev|etc|lib|proc|root|run|sbin|sys|tmp|usr|var)$)(?!.*\/\.)\/[\w./-]*[\w-]$/,
+                        "a folder of its own, such as /srv/forwardemail: letters, digits, . _ - and /",
+                    )
                     .optional()
                     .describe("Folder on the host for data and keys. Default, named Docker volumes. Move the files before you change it."),
                 device: z
                     .string("a device path")
-                    .regex(/^\/dev\/[\w./:-]+$/, "a stable device path such as /dev/disk/by-id/scsi-0HC_Volume_1234567")
+                    .regex(
+                        /^\/dev\/(disk\/by-[a-z]+|mapper|md)\/[\w.:@+-]+$/,
+                        "a device path that stays, such as /dev/disk/by-id/scsi-0HC_Volume_1234567",
+                    )
                     .optional()
-                    .describe("ssh: disk for data.directory. A blank one gets an XFS file system; one that holds another is refused."),
+                    .describe(
+                        "ssh: disk for data.directory. A blank one gets an XFS file system; one with XFS or ext4 is used as it is; anything else is refused.",
+                    ),
                 adopt: z.boolean("true or false").default(false).describe("Take over data that carries no mark of a deployment."),
             },
             "a map with directory, device, adopt",

@@ -20,7 +20,17 @@ const sshKeys = {
         .describe("ssh: public host key, as ssh-keyscan shows it; a server with another one is refused."),
 };
 
-const network = z.union([z.cidrv4(), z.cidrv6()], "a network such as 203.0.113.0/24");
+/** AWS refuses an IPv4 network whose host bits are not zero, and whoever writes one means something else. */
+function hasNoHostBits(cidr: string): boolean {
+    if (cidr.includes(":")) return true;
+    const [address, bits] = cidr.split("/");
+    const number = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+    return number % 2 ** (32 - Number(bits)) === 0;
+}
+
+const network = z
+    .union([z.cidrv4(), z.cidrv6()], "a network such as 203.0.113.0/24")
+    .refine(hasNoHostBits, "the first address of a network, such as 203.0.113.0/24; one address alone is 203.0.113.7/32");
 export const networks = z.array(network, "a list of networks").min(1, "at least one network");
 
 /** Instances before Nitro name their disks otherwise, and are dear for what they do. */
@@ -31,8 +41,8 @@ const aws = z.strictObject(
     {
         region: z
             .string("a region")
-            .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as eu-central-1")
-            .describe("Region of everything. A change moves nothing: it makes all of it anew there."),
+            .regex(/^(?!cn-|us-gov-|us-iso)[a-z]{2}(-[a-z]+)+-\d$/, "a region such as eu-central-1, not of China or a government")
+            .describe("Region of everything. Address and volume cannot leave it: npm run down with --delete-data goes before a change."),
         authorizedKeys: z
             .array(
                 z
@@ -42,7 +52,7 @@ const aws = z.strictObject(
             )
             .min(1, "at least one public key")
             .describe(
-                "Public SSH keys that may log in: yours (~/.ssh/id_ed25519.pub), or that of the secret sshKey. Read when the instance is made.",
+                "Public SSH keys that may log in: yours (~/.ssh/id_ed25519.pub), or that of the secret sshKey. Read when the instance is made: later, change ~/.ssh/authorized_keys there, or replace the instance.",
             ),
         instanceType: z
             .string("an instance type")
@@ -50,12 +60,14 @@ const aws = z.strictObject(
             .refine((type) => !XEN.test(type), "a type of the Nitro system such as t4g.medium or t3.medium")
             .default("t4g.medium")
             .describe(
-                "Size, and with it the architecture: t4g and other names with a g after the number are arm64. A change stops the instance for a while.",
+                "Size, and with it the architecture: t4g and other names with a g after the number are arm64. A change reboots the instance; to another architecture it replaces it.",
             ),
         image: z
             .enum(["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04"], "debian-12, debian-13, ubuntu-22.04 or ubuntu-24.04")
             .default("debian-12")
-            .describe("System of the instance: the newest image of it when the instance is made, and never changed by itself."),
+            .describe(
+                "System of the instance: the newest image of it when the instance is made, and never another by itself. A change replaces the instance.",
+            ),
         ami: z
             .string("an AMI")
             .regex(/^ami-[0-9a-f]{8,17}$/, "an AMI such as ami-0123456789abcdef0")

@@ -1,6 +1,7 @@
 import { Problem } from "../errors";
-import { ServiceName, servicesOf } from "../services/catalogue";
+import { CATALOGUE, ServiceName, servicesOf } from "../services/catalogue";
 import { DOCKER_SOCKET, SshConnection, dockerUrl } from "../server/connection";
+import { EVERYWHERE } from "../server/host/firewall";
 import { Config } from "./schema";
 import { ServerSettings } from "./settings";
 
@@ -12,6 +13,7 @@ export function checkServers(config: Config): Problem[] {
         "a name of its own for each server",
     );
     config.servers.forEach((server, at) => problems.push(...checkServer(server, `servers[${at}]`, config)));
+    problems.push(...checkFirewall(config));
     if (config.servers.length > 1)
         problems.push({ key: "servers", message: `got ${config.servers.length} servers; several servers: not available yet`, fix: "keep one" });
     return [...problems, ...checkPlacement(config)];
@@ -64,7 +66,7 @@ function checkSsh({ address, port, hostKey, setUp }: Config["servers"][number], 
     return problems;
 }
 
-function checkAws({ aws, setUp }: Config["servers"][number], key: string, { network, data, firewall }: Config): Problem[] {
+function checkAws({ aws, setUp, port, user }: Config["servers"][number], key: string, { network, data, firewall }: Config): Problem[] {
     if (!aws)
         return [
             {
@@ -75,6 +77,8 @@ function checkAws({ aws, setUp }: Config["servers"][number], key: string, { netw
         ];
     const problems: Problem[] = [];
     const report = (at: string, message: string, fix: string) => problems.push({ key: at, message, fix });
+    if (port !== 22) report(`${key}.port`, `got ${port} on kind: aws, whose image listens on 22`, "remove it");
+    if (user !== "root") report(`${key}.user`, `got ${user} on kind: aws, where the image decides`, "remove it");
     if (!setUp) report(`${key}.setUp`, "got false on kind: aws, whose instance comes bare", "remove it");
     if (aws.zone && !aws.zone.startsWith(aws.region))
         report(`${key}.aws.zone`, `got ${aws.zone}, which is not in ${aws.region}`, `name a zone such as ${aws.region}a, or remove it`);
@@ -88,26 +92,42 @@ function checkAws({ aws, setUp }: Config["servers"][number], key: string, { netw
     return problems;
 }
 
+/** What would be ignored without a word, or open SSH to more than it says. */
+function checkFirewall({ firewall, servers: [{ kind, setUp, port }], profile, network }: Config): Problem[] {
+    const problems: Problem[] = [];
+    const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
+    const open = firewall.sshFrom.length === EVERYWHERE.length && EVERYWHERE.every((all) => firewall.sshFrom.includes(all));
+    if ((kind === "local" || !setUp) && (!open || firewall.allow.length > 0))
+        report("firewall", "means nothing on a host that is not set up", "remove it, or let a server of kind ssh be set up");
+    if (!open && firewall.allow.includes(port))
+        report("firewall.allow", `holds SSH's port ${port}, which would open it to all`, "remove it; firewall.sshFrom decides");
+    const published = servicesOf(profile).flatMap((service) => CATALOGUE[service].publish.map((one) => one + network.portOffset));
+    if (kind !== "local" && published.includes(port))
+        report("servers[0].port", `got ${port}, which the deployment publishes itself`, "let sshd listen on another port");
+    return problems;
+}
+
 function checkPlacement(config: Config): Problem[] {
     const wanted = servicesOf(config.profile);
     const places = new Map<ServiceName, string[]>();
     for (const { name, services } of config.servers)
         for (const service of services === "all" ? wanted : services) places.set(service, [...(places.get(service) ?? []), name]);
     const problems: Problem[] = [];
-    for (const [service, servers] of places) {
-        if (servers.length > 1)
-            problems.push({
-                key: "servers",
-                message: `service ${service} is placed twice: on ${servers.join(" and ")}`,
-                fix: `list ${service} under one server`,
-            });
-        if (!wanted.includes(service))
-            problems.push({
-                key: "servers",
-                message: `service ${service} is not part of profile ${config.profile}`,
-                fix: `remove ${service}, or set profile: full`,
-            });
+    const twice = [...places].filter(([, servers]) => servers.length > 1);
+    if (twice.length > 0) {
+        const services = twice.map(([service]) => service).join(", ");
+        problems.push({
+            key: "servers",
+            message: `${twice.length === 1 ? `service ${services} is` : `services ${services} are`} placed twice: on ${twice[0][1].join(" and ")}`,
+            fix: "list each service under one server",
+        });
     }
+    for (const service of [...places.keys()].filter((one) => !wanted.includes(one)))
+        problems.push({
+            key: "servers",
+            message: `service ${service} is not part of profile ${config.profile}`,
+            fix: `remove ${service}, or set profile: full`,
+        });
     const nowhere = wanted.filter((service) => !places.has(service));
     if (nowhere.length > 0)
         problems.push({

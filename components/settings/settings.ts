@@ -18,7 +18,7 @@ export interface Settings {
     network: NetworkSettings;
     certificates: CertificateSettings;
     /** Of hosts that are set up. */
-    firewall: { /** Networks in CIDR form. */ sshFrom: string[]; /** TCP ports of others. */ allow: number[] };
+    firewall: { /** Networks in CIDR form. */ sshFrom: string[]; /** Ports of others: `8080`, `51820/udp`. */ allow: Array<number | string> };
     data: { directory?: string; /** Disk for the directory, on the host. */ device?: string; adopt: boolean };
     /** Memory limit of each service in MiB. */
     memoryMb: Record<ServiceName, number>;

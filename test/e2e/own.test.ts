@@ -303,7 +303,7 @@ test.skipIf(isReal)("another container's open port is not closed silently, and o
 test.skipIf(isReal)("a firewall that nobody can connect through is taken back by itself", () => {
     // The same script without the second connection, and without the minute.
     const script = FIREWALL.replace(`--on-active=${REVERT_SECONDS}`, "--on-active=8");
-    const closed = firewallTable({ ports: [25], allow: [], ssh: { port: 22, from: ["192.0.2.1/32"] } });
+    const closed = firewallTable({ ports: [25], allow: { tcp: [], udp: [] }, ssh: { port: 22, from: ["192.0.2.1/32"] } });
     place.shell(`OPEN='25 80 443 465' STACK=x TABLE=${quote(closed)} sh -c ${quote(script)}`);
     expect(knock(place.address, 22)).toBeUndefined();
     execFileSync("sleep", ["9"]);

@@ -78,14 +78,14 @@ describe("on AWS", () => {
     test("the instance takes no newer image by itself, its disks are encrypted, its metadata wants a token", async () => {
         const { one } = await planned();
         const { inputs, options } = one("aws:ec2/instance:Instance");
-        expect(options).toMatchObject({ ignoreChanges: ["ami", "userData"], deleteBeforeReplace: false });
+        expect(options).toMatchObject({ ignoreChanges: ["ami", "userData"], deleteBeforeReplace: false, replacementTrigger: "debian-12" });
         expect(inputs).toMatchObject({
             instanceType: "t4g.medium",
             metadataOptions: { httpTokens: "required", httpPutResponseHopLimit: 1 },
             rootBlockDevice: { encrypted: true },
             userData: "[secret]", // it carries the host key
-            subnetId: `${NAME}-id`,
-            vpcSecurityGroupIds: [`${NAME}-id`],
+            subnetId: `${NAME}-subnet-id`,
+            vpcSecurityGroupIds: [`${NAME}-ports-id`],
         });
         expect(inputs).not.toHaveProperty("iamInstanceProfile");
         expect(one("aws:ebs/volume:Volume").inputs).toMatchObject({ encrypted: true, size: 50 });
@@ -117,11 +117,11 @@ describe("on AWS", () => {
         const { plan } = await planned();
         const onIt = plan.filter((r) => r.type === "command:local:Command" || (r.type.startsWith("docker:") && !r.type.endsWith(":Volume")));
         expect(onIt.length).toBeGreaterThan(20);
-        expect(onIt.filter((r) => r.options.deletedWith !== NAME).map((r) => r.name)).toEqual([]);
+        expect(onIt.filter((r) => r.options.deletedWith !== `${NAME}-instance`).map((r) => r.name)).toEqual([]);
         const containers = onIt.filter((r) => r.type.startsWith("docker:"));
-        expect(containers.filter((r) => r.options.replacementTrigger !== `${NAME}-id`).map((r) => r.name)).toEqual([]);
+        expect(containers.filter((r) => r.options.replacementTrigger !== `${NAME}-instance-id`).map((r) => r.name)).toEqual([]);
         const scripts = onIt.filter((r) => r.type === "command:local:Command").map((r) => r.inputs as { environment: Record<string, string> });
-        expect(scripts.filter(({ environment }) => environment.SERVER !== `${NAME}-id`)).toEqual([]);
+        expect(scripts.filter(({ environment }) => environment.SERVER !== `${NAME}-instance-id`)).toEqual([]);
     });
 
     test("it is connected to by its own address and pinned key, once both address and disk are attached", async () => {

@@ -50,6 +50,7 @@ function docker(...views: Array<Record<string, Change>>) {
             return containers(views.length > 1 ? views.shift() : views[0]);
         },
         explain: (container) => ({ probe: "", log: [`last words of ${container}`] }),
+        remove: (container, host) => void asked.push(`rm ${container} ${address(host)}`),
     };
     return { asked, observer };
 }
@@ -193,7 +194,7 @@ describe("converging", () => {
             resource("aws:ec2/eip:Eip", "forwardemail-x-main-address", { publicIp: "192.0.2.9" }),
             resource("tls:index/privateKey:PrivateKey", "forwardemail-x-main-host-key", { publicKeyOpenssh: "ssh-ed25519 AAAA\n" }),
         ];
-        const made = [...kept, resource("aws:ec2/instance:Instance", "forwardemail-x-main"), container("mx")];
+        const made = [...kept, resource("aws:ec2/instance:Instance", "forwardemail-x-main-instance"), container("mx")];
         /** Docker on the instance, if there is one: where it was asked. */
         function instance(whyNot: () => string | undefined = () => undefined) {
             const asked: unknown[] = [];
@@ -230,16 +231,40 @@ describe("converging", () => {
         test("one that does not answer is looked for at AWS; if it is gone, the update makes another", async () => {
             const gone = stack(made, [...kept, container("mx")], undefined, settings);
             await converge(gone.session, log, { live: false }, instance(() => "ssh: connect to host").observer);
-            expect(gone.done).toEqual(["refresh forwardemail-x-main-address forwardemail-x-main", "up"]);
+            expect(gone.done).toEqual(["refresh forwardemail-x-main-address forwardemail-x-main-instance", "up"]);
             expect(said[0]).toBe("The instance does not answer: asking AWS for it.");
         });
 
-        test("one that is there and still does not answer, with its security group as the config has it, is told", async () => {
+        test("one that is there and does not answer gets its security group, and then the update, which may mend it", async () => {
             const silent = stack(made, made, undefined, settings);
-            expect((await converge(silent.session, log, { live: false }, instance(() => "ssh: connect to host").observer)).ok).toBe(false);
-            expect(silent.done).toEqual(["refresh forwardemail-x-main-address forwardemail-x-main", "up of *"]);
-            expect(said.at(-1)).toMatch(/^ {2}fix: see servers\[\]\.address/);
+            let answers = false;
+            const { observer } = instance(() => (answers ? undefined : "ssh: connect to host"));
+            const result = converge(silent.session, log, { live: false }, observer);
+            await vi.advanceTimersByTimeAsync(10_000); // it boots still
+            expect(silent.done).toEqual(["refresh forwardemail-x-main-address forwardemail-x-main-instance", "up of *", "up"]);
+            answers = true;
+            await vi.advanceTimersByTimeAsync(3_000);
+            expect((await result).ok).toBe(true);
+            expect(said).toContainEqual(expect.stringMatching(/^ {2}warning: still no answer \(ssh: connect to host\)/));
         });
+
+        test("one that lets in who is in firewall.sshFrom again is converged as usual", async () => {
+            const closed = stack(made, made, undefined, settings);
+            const { observer } = instance(() => (closed.done.includes("up of *") ? undefined : "ssh: connect to host"));
+            expect((await converge(closed.session, log, { live: false }, observer)).ok).toBe(true);
+            expect(closed.done.slice(1)).toEqual(["up of *", "refresh", "up"]);
+        });
+    });
+
+    test("a container that the state does not know is removed where it knows another of the service, and only there", async () => {
+        const known = [container("web"), container("api", { delete: true })];
+        const before = stack(known, known);
+        const view = docker({});
+        const twice = [...containers({ redis: "gone", mongodb: "gone" }), { ...containers()[0], service: "web" as const, container: "x-web-old" }];
+        view.observer.inspectStack = () => twice;
+        await converge(before.session, log, { live: false }, view.observer);
+        expect(view.asked.filter((line) => line.startsWith("rm"))).toEqual(["rm x-web-old unix:///x.sock"]);
+        expect(said[0]).toBe("Left over from an earlier update, to be removed: web (x-web-old)");
     });
 
     test("a new stack is not refreshed; the answer is the update's and Docker's", async () => {

@@ -14,7 +14,7 @@ import npm from "../../package.json";
 const DEVELOPERS = ["test:real", "lint", "format"];
 const COMMANDS = Object.keys(npm.scripts).filter((name) => !DEVELOPERS.includes(name));
 /** Commands that are another one with an option, and show that one's help. */
-const SHORT_FOR: Record<string, string> = { rehearse: "up" };
+const SHORT_FOR: Record<string, string> = { rehearse: "up", "test:long": "test" };
 /** What a document may name though the repository does not have it: made by running, or upstream's. */
 const ELSEWHERE = [".work", "setup.sh"];
 

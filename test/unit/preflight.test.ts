@@ -85,6 +85,11 @@ END`,
             found: "from outside no longer reachable: 51820/udp (?) 9100/tcp (node_exporter)",
         });
         expect(await find("closing")).toBeUndefined(); // no firewall of ours
+        expect(await find("closing", "", "25 443 22 9100 51820/udp")).toBeUndefined();
+        // Whoever comes through a tunnel that is about to be closed would be locked out a little later.
+        program("ip", "echo '10.8.0.2 dev wg0 src 10.8.0.1 uid 0'");
+        const tunnel = { SSH_CONNECTION: "10.8.0.2 40000 10.8.0.1 22" };
+        expect(await find("closing", "", "25 443 22", tunnel)).toMatchObject({ level: "fail", found: expect.stringContaining("through wg0") });
     });
 
     test("a port that another container publishes fails, where it listens nowhere too", async () => {
@@ -132,8 +137,10 @@ END`,
         ["it refuses this resolver", { "2.0.0.127": "127.255.255.254", "7.113.0.203": "127.255.255.254" }, "warn", /cannot be asked/],
         ["it refuses after the first question", { "2.0.0.127": "127.0.0.2", "7.113.0.203": "127.255.255.255" }, "warn", /cannot be asked/],
         ["nobody answers", {}, "warn", /cannot be asked/],
+        ["it says yes to all", { "2.0.0.127": "127.0.0.2", "1.0.0.127": "127.0.0.2", "7.113.0.203": "127.0.0.2" }, "warn", /cannot be asked/],
+        ["it is a policy of the network's owner", { "2.0.0.127": "127.0.0.2", "7.113.0.203": "127.0.0.11" }, "warn", /sends no mail/],
     ])("a block list, where %s", async (_, answers, level, found) => {
-        const cases = Object.entries(answers).map(([name, answer]) => `"ahostsv4 ${name}.list.test") echo '${answer} STREAM' ;;`);
+        const cases = Object.entries(answers).map(([name, answer]) => `"ahostsv4 ${name}.list.test.") echo '${answer} STREAM' ;;`);
         program("getent", `case "$*" in ${cases.join(" ")} *) exit 2 ;; esac`);
         expect(await find("list list.test", "", "", { BLOCK_LISTS: "list.test" })).toMatchObject({ level, found: expect.stringMatching(found) });
     });
@@ -150,6 +157,7 @@ END`,
         ["is not there", "/dev/not-there", "", "fail", /^there is no disk/],
         ["is blank", "/dev/loop0", "", "pass", /^30 GiB on/],
         ["has a file system", "/dev/loop0", "xfs", "pass", /^30 GiB on/],
+        ["has one that is not grown here", "/dev/loop0", "btrfs", "fail", /holds something else: btrfs/],
         ["holds something else", "/dev/loop0", "LVM2_member", "fail", /holds something else: LVM2_member/],
     ])("a disk for the data that %s", async (_, device, found, level, said) => {
         program("sleep", "true");

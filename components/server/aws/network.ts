@@ -22,12 +22,12 @@ export function createNetwork(name: string, { vpc, zone }: Pick<AwsSettings, "vp
 
 function ownNetwork(name: string, zone: string | undefined, opts: pulumi.CustomResourceOptions): AwsNetwork {
     const tags = { Name: name };
-    const vpc = new aws.ec2.Vpc(name, { cidrBlock: CIDR, enableDnsSupport: true, enableDnsHostnames: true, tags }, opts);
-    const gateway = new aws.ec2.InternetGateway(name, { vpcId: vpc.id, tags }, opts);
-    const subnet = new aws.ec2.Subnet(name, { vpcId: vpc.id, cidrBlock: CIDR, availabilityZone: zone, tags }, opts);
-    const table = new aws.ec2.RouteTable(name, { vpcId: vpc.id, tags }, opts);
+    const vpc = new aws.ec2.Vpc(`${name}-vpc`, { cidrBlock: CIDR, enableDnsSupport: true, enableDnsHostnames: true, tags }, opts);
+    const gateway = new aws.ec2.InternetGateway(`${name}-gateway`, { vpcId: vpc.id, tags }, opts);
+    const subnet = new aws.ec2.Subnet(`${name}-subnet`, { vpcId: vpc.id, cidrBlock: CIDR, availabilityZone: zone, tags }, opts);
+    const table = new aws.ec2.RouteTable(`${name}-routes`, { vpcId: vpc.id, tags }, opts);
     const route = new aws.ec2.Route(`${name}-internet`, { routeTableId: table.id, destinationCidrBlock: "0.0.0.0/0", gatewayId: gateway.id }, opts);
-    const association = new aws.ec2.RouteTableAssociation(name, { subnetId: subnet.id, routeTableId: table.id }, opts);
+    const association = new aws.ec2.RouteTableAssociation(`${name}-routes`, { subnetId: subnet.id, routeTableId: table.id }, opts);
     return { vpcId: vpc.id, subnetId: subnet.id, zone: subnet.availabilityZone, routes: [route, association] };
 }
 

@@ -12,7 +12,7 @@ export function createInstanceProfile(name: string, bucket: string, opts: pulumi
         opts,
     );
     new aws.iam.RolePolicy(
-        name,
+        `${name}-backup`,
         {
             role: role.name,
             policy: policy([
@@ -24,7 +24,7 @@ export function createInstanceProfile(name: string, bucket: string, opts: pulumi
         },
         opts,
     );
-    return new aws.iam.InstanceProfile(name, { role: role.name }, opts);
+    return new aws.iam.InstanceProfile(`${name}-backup`, { role: role.name }, opts);
 }
 
 const policy = (statements: object[]) =>

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { FirewallRules } from "../host/firewall";
 
 interface Rule {
-    protocol: "tcp" | "icmp" | "-1";
+    protocol: "tcp" | "udp" | "icmp" | "-1";
     from?: number;
     to?: number;
     cidr: string;
@@ -19,12 +19,15 @@ export function createSecurityGroup(
     { ports, allow, ssh }: FirewallRules,
     opts: pulumi.CustomResourceOptions,
 ): aws.ec2.SecurityGroup {
-    const group = new aws.ec2.SecurityGroup(name, { vpcId, description: "Forward Email: mail, web and SSH", tags: { Name: name } }, opts);
-    const tcp = (port: number, cidr: string, description: string): Rule => ({ protocol: "tcp", from: port, to: port, cidr, description });
+    const group = new aws.ec2.SecurityGroup(`${name}-ports`, { vpcId, description: "Forward Email: mail, web and SSH", tags: { Name: name } }, opts);
+    const rule = (protocol: Rule["protocol"], port: number, cidr: string, description: string): Rule => ({
+        ...{ protocol, from: port, to: port, cidr, description },
+    });
     const ingress = {
-        ...Object.fromEntries([...new Set([...ports, ...allow])].map((port) => [String(port), tcp(port, EVERYWHERE, "mail and web")])),
+        ...Object.fromEntries([...new Set([...ports, ...allow.tcp])].map((port) => [String(port), rule("tcp", port, EVERYWHERE, "mail and web")])),
+        ...Object.fromEntries(allow.udp.map((port) => [`${port}-udp`, rule("udp", port, EVERYWHERE, "firewall.allow")])),
         ...Object.fromEntries(
-            ssh.from.filter((cidr) => !cidr.includes(":")).map((cidr) => [`ssh-${cidr.replace("/", "-")}`, tcp(ssh.port, cidr, "SSH")]),
+            ssh.from.filter((cidr) => !cidr.includes(":")).map((cidr) => [`ssh-${cidr.replace("/", "-")}`, rule("tcp", ssh.port, cidr, "SSH")]),
         ),
         // Fragmentation needed: without it a large mail stalls behind a small MTU (RFC 1191, RFC 2923 §2.1).
         "path-mtu": { protocol: "icmp", from: 3, to: 4, cidr: EVERYWHERE, description: "path MTU discovery" } satisfies Rule,
@@ -37,7 +40,7 @@ export function createSecurityGroup(
         cidrIpv4: cidr,
         description,
     });
-    for (const [role, rule] of Object.entries(ingress)) new aws.vpc.SecurityGroupIngressRule(`${name}-${role}`, args(rule), opts);
+    for (const [role, one] of Object.entries(ingress)) new aws.vpc.SecurityGroupIngressRule(`${name}-in-${role}`, args(one), opts);
     new aws.vpc.SecurityGroupEgressRule(`${name}-out`, args({ protocol: "-1", cidr: EVERYWHERE, description: "all" }), opts);
     return group;
 }

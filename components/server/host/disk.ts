@@ -1,10 +1,15 @@
+import { APT } from "./apt";
+
+/** File systems that a disk may hold: they are used as they are, and grown. */
+export const FILE_SYSTEMS = ["xfs", "ext4"];
+
 /**
  * A disk of its own for the data directory: waits for it, makes a file system on a blank one, mounts it, and makes Docker wait for the
  * mount at boot. A file system that is there is used as it is and grown to its disk. Nothing takes this back: the data stays in reach.
- * Reads DEVICE, DIRECTORY and SIZE (unused: another size is a reason to run). Runs as root, twice or a hundred times.
+ * Reads DEVICE and DIRECTORY. (Another SIZE is a reason to run again.) Runs as root, twice or a hundred times.
  */
 export const DISK = `set -eu
-export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+${APT}
 stop() { echo "$1 Fix: $2" >&2; exit 1; }
 tries=0
 until [ -b "$DEVICE" ]; do
@@ -13,17 +18,14 @@ until [ -b "$DEVICE" ]; do
     sleep 1
 done
 device=$(readlink -f "$DEVICE")
-command -v mkfs.xfs >/dev/null 2>&1 || {
-    apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null
-    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends xfsprogs >/dev/null
-}
+command -v mkfs.xfs >/dev/null 2>&1 || { apt_update; install_packages xfsprogs; }
 
 if ! mountpoint -q "$DIRECTORY"; then
     # wipefs names every signature: file systems, partition tables, RAID, LVM, encryption.
     found=$(wipefs --noheadings --output TYPE "$device")
     case $found in
         "") mkfs.xfs -q "$device"; echo "made an XFS file system on $DEVICE" ;;
-        xfs | ext4 | btrfs) ;;
+        ${FILE_SYSTEMS.join(" | ")}) ;;
         *) stop "The disk $DEVICE holds something else: $(echo "$found" | tr '\\n' ' ')." "see lsblk -f; empty it (wipefs -a) if nobody needs it, or name another disk in data.device" ;;
     esac
     if [ -d "$DIRECTORY" ] && [ -n "$(ls -A "$DIRECTORY")" ]; then
@@ -55,6 +57,5 @@ systemctl daemon-reload
 systemctl enable -q --now "$unit"
 case $(findmnt -n -o FSTYPE "$DIRECTORY") in
     xfs) xfs_growfs "$DIRECTORY" >/dev/null ;;
-    ext4) resize2fs "$device" >/dev/null 2>&1 ;;
-    btrfs) btrfs filesystem resize max "$DIRECTORY" >/dev/null ;;
+    ext4) resize2fs "$device" >/dev/null ;; # it says on the error output what it did
 esac`;

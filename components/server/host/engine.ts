@@ -1,13 +1,14 @@
+import { APT } from "./apt";
+
 /**
  * Docker Engine: installs it where there is none, and merges what the deployment needs into daemon.json. An engine that is there is kept.
  * Reads ENGINE (`distribution` or `docker`, where a new one comes from). Runs as root, twice or a hundred times.
  */
 export const ENGINE = `set -eu
-export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-install_packages() { apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >/dev/null; }
+${APT}
 if ! command -v dockerd >/dev/null 2>&1; then
     echo "installing Docker ($ENGINE)"
-    apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null
+    apt_update
     if [ "$ENGINE" = docker ]; then
         install_packages ca-certificates curl
         # shellcheck source=/dev/null
@@ -15,7 +16,7 @@ if ! command -v dockerd >/dev/null 2>&1; then
         install -m 0755 -d /etc/apt/keyrings
         curl -fsSL "https://download.docker.com/linux/$ID/gpg" -o /etc/apt/keyrings/docker.asc
         printf 'Types: deb\\nURIs: https://download.docker.com/linux/%s\\nSuites: %s\\nComponents: stable\\nSigned-By: /etc/apt/keyrings/docker.asc\\n' "$ID" "$VERSION_CODENAME" >/etc/apt/sources.list.d/docker.sources
-        apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null
+        apt_update
         install_packages docker-ce docker-ce-cli containerd.io
     else
         # Debian 13 has the client in a package of its own.
@@ -35,11 +36,14 @@ if printf '%s' "$before" | jq -e '.iptables == false or .ip6tables == false' >/d
     echo "$file turns off iptables or ip6tables: published ports would hide every client's address, and all mail would look local. Fix: remove it." >&2
     exit 1
 fi
+# A node of a swarm refuses to start with live-restore.
+live='{ "live-restore": true }'
+case $(docker info -f '{{.Swarm.LocalNodeState}}' 2>/dev/null) in "" | inactive) ;; *) live='{}' ;; esac
 # What is there wins over what is only good to have; not over what the deployment is wrong without: through the userland
-# proxy every IPv6 client has a private address, which the application trusts.
-printf '%s' "$before" | jq --indent 4 -S '{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "5" }, "live-restore": true }
-    * . * { "userland-proxy": false, "experimental": true, "ip6tables": true }
-    | if ."log-driver" == "json-file" then . else del(."log-opts"."max-size", ."log-opts"."max-file") end' >$file.new
+# proxy every IPv6 client has a private address, which the application trusts. Another log driver keeps its own options.
+printf '%s' "$before" | jq --indent 4 -S --argjson live "$live" '. as $there
+    | (if ($there."log-driver" // "json-file") == "json-file" then { "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "5" } } else {} end)
+    * $live * $there * { "userland-proxy": false, "experimental": true, "ip6tables": true }' >$file.new
 # shellcheck disable=SC2016
 if [ -e $file ] && [ "$(jq -S . $file)" = "$(jq -S . $file.new)" ]; then rm $file.new
 else
@@ -47,8 +51,16 @@ else
     [ -e /var/lib/forwardemail-host/daemon.json.before ] || printf '%s\\n' "$before" >/var/lib/forwardemail-host/daemon.json.before
     mv $file.new $file
     cp $file /var/lib/forwardemail-host/daemon.json.ours
+    if ! systemctl restart docker; then
+        journalctl -u docker -n 5 --no-pager -o cat >&2 || true
+        if [ "$before" = '{}' ]; then rm $file; else printf '%s\\n' "$before" >$file; fi
+        rm /var/lib/forwardemail-host/daemon.json.*
+        systemctl reset-failed docker
+        systemctl restart docker
+        echo "Docker did not start with the new $file, which was taken back. Fix: see its words above." >&2
+        exit 1
+    fi
     echo "wrote $file, and restarted Docker"
-    systemctl restart docker
 fi
 systemctl enable -q --now docker
 # Docker's provider comes as the user who logs in.

@@ -5,8 +5,8 @@ import type { ServerSettings, Settings } from "../../settings/settings";
 export interface FirewallRules {
     /** TCP ports of the deployment, as a client sees them. */
     ports: number[];
-    /** TCP ports of other programs and containers that stay open. */
-    allow: number[];
+    /** Ports of other programs and containers that stay open. */
+    allow: { tcp: number[]; udp: number[] };
     ssh: { port: number; /** Networks in CIDR form, IPv4 and IPv6. */ from: string[] };
 }
 
@@ -16,7 +16,13 @@ export const EVERYWHERE = ["0.0.0.0/0", "::/0"];
 /** What the firewall of a stack's server lets in. */
 export function firewallRules({ profile, network, firewall }: Settings, { login }: ServerSettings): FirewallRules {
     const ports = servicesOf(profile).flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset));
-    return { ports: ports.sort((a, b) => a - b), allow: firewall.allow, ssh: { port: login?.port ?? 22, from: firewall.sshFrom } };
+    return { ports: ports.sort((a, b) => a - b), allow: byProtocol(firewall.allow), ssh: { port: login?.port ?? 22, from: firewall.sshFrom } };
+}
+
+/** `8080` is a TCP port, `51820/udp` one of UDP. */
+function byProtocol(allow: Array<number | string>): FirewallRules["allow"] {
+    const udp = allow.filter((port) => typeof port === "string").map((port) => parseInt(port));
+    return { tcp: allow.filter((port) => typeof port === "number"), udp };
 }
 
 /**
@@ -26,7 +32,9 @@ export function firewallRules({ profile, network, firewall }: Settings, { login 
  * (`ct original proto-dst`). Of what else is forwarded, only what goes to a container is looked at.
  */
 export function firewallTable({ ports, allow, ssh }: FirewallRules): string {
-    const open = [...new Set([...ports, ...allow])].sort((a, b) => a - b).join(", ");
+    const list = (all: number[]) => [...new Set(all)].sort((a, b) => a - b).join(", ");
+    const [tcp, udp] = [list([...ports, ...allow.tcp]), list(allow.udp)];
+    const rules = (rule: (protocol: string, open: string) => string) => [...(tcp ? [rule("tcp", tcp)] : []), ...(udp ? [rule("udp", udp)] : [])];
     const from4 = ssh.from.filter((network) => !network.includes(":"));
     const from6 = ssh.from.filter((network) => network.includes(":"));
     const sshRules = [
@@ -55,23 +63,31 @@ table inet forwardemail {
         # Neighbours, routers and path MTU: without these there is no IPv6 (RFC 4890).
         meta l4proto ipv6-icmp accept
         udp sport 67 udp dport 68 accept
-        udp sport 547 udp dport 546 accept
-        ${[...sshRules, ...(open ? [`tcp dport { ${open} } accept`] : [])].join("\n        ")}
+        ip6 daddr fe80::/10 udp dport 546 accept
+        ${[...sshRules, ...rules((protocol, open) => `${protocol} dport { ${open} } accept`)].join("\n        ")}
     }
 
     chain forward {
         type filter hook forward priority filter - 5; policy accept;
-        iifname { "docker0", "docker_gwbridge", "br-*" } jump containers
+        # A smaller MTU on the way out than on the bridge (OpenStack, private networks) is no secret to the other side.
+        tcp flags syn tcp option maxseg size set rt mtu
+        # One name a rule: nft before 1.0.3 takes no wildcard inside a set.
+        iifname "docker*" jump containers
+        iifname "br-*" jump containers
         ct state established,related accept
-        iifname { "docker0", "docker_gwbridge", "br-*" } accept
-        oifname != { "docker0", "docker_gwbridge", "br-*" } accept
-        ${open ? `meta l4proto tcp ct status dnat ct original proto-dst { ${open} } accept\n        drop` : "drop"}
+        iifname "docker*" accept
+        iifname "br-*" accept
+        oifname != "docker*" oifname != "br-*" accept
+        ${rules((protocol, open) => `meta l4proto ${protocol} ct status dnat ct original proto-dst { ${open} } accept`).join("\n        ")}
+        drop
     }
 
     # The cloud's metadata answers whoever asks with the machine's credentials. Some clouds have their resolver there.
     chain containers {
         ip daddr 169.254.0.0/16 meta l4proto { tcp, udp } th dport 53 return
         ip daddr 169.254.0.0/16 drop
+        # Azure's and Alibaba's are elsewhere.
+        ip daddr { 168.63.129.16, 100.100.100.200 } drop
         ip6 daddr { fe80::/10, fd00:ec2::/32 } drop
     }
 }
@@ -85,11 +101,14 @@ const FOLDER = "/etc/forwardemail";
 const UNIT = "forwardemail-firewall";
 const REVERT = `${UNIT}-revert`;
 
-/** Ports that other containers publish and OPEN does not name, with their containers. Reads OPEN (with spaces between) and STACK. */
+/** What OPEN holds for these rules: TCP ports as they are, UDP ports as `51820/udp`, with spaces between. */
+export const openPorts = ({ ports, allow }: FirewallRules) => [...ports, ...allow.tcp, ...allow.udp.map((port) => `${port}/udp`)].join(" ");
+
+/** Ports that other containers publish and OPEN does not name, with their containers. Reads OPEN and STACK. */
 export const WOULD_CLOSE = `would_close() {
     ours=$(docker ps --filter "label=forwardemail.stack=$STACK" --format '{{.Names}}' 2>/dev/null)
     for other in $(docker ps --format '{{.Names}}' 2>/dev/null | grep -vxF "$ours"); do
-        for port in $(docker port "$other" | sed -n 's|^.*/tcp -> \\(.*\\):\\([0-9]*\\)$|\\1 \\2|p' | grep -vE '^(127\\.|\\[::1\\])' | cut -d ' ' -f 2 | sort -u); do
+        for port in $(docker port "$other" | sed -n 's|^[0-9]*/\\(.*\\) -> \\(.*\\):\\([0-9]*\\)$|\\2 \\3/\\1|p' | grep -vE '^(127\\.|\\[::1\\])' | cut -d ' ' -f 2 | sed 's|/tcp$||' | sort -u); do
             case " $OPEN " in *" $port "*) ;; *) printf '%s (%s) ' "$port" "$other" ;; esac
         done
     done
@@ -122,8 +141,9 @@ cat >/etc/systemd/system/${UNIT}.service <<'END'
 Description=Firewall of Forward Email
 DefaultDependencies=no
 After=local-fs.target nftables.service
-# A restart of nftables.service flushes every table, ours too.
+# A restart or a reload of nftables.service flushes every table, ours too.
 PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
 Before=network-pre.target docker.service shutdown.target
 Wants=network-pre.target
 Conflicts=shutdown.target
@@ -133,6 +153,7 @@ ConditionPathExists=${FOLDER}/firewall.nft
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/nft -f ${FOLDER}/firewall.nft
+ExecReload=/usr/sbin/nft -f ${FOLDER}/firewall.nft
 
 [Install]
 WantedBy=multi-user.target nftables.service
@@ -140,7 +161,7 @@ END
 systemctl daemon-reload
 # A timer of an earlier try must not take back this one.
 systemctl stop ${REVERT}.timer 2>/dev/null || true
-systemd-run --quiet --collect --unit=${REVERT} --on-active=${REVERT_SECONDS} /bin/sh ${FOLDER}/firewall-revert
+systemd-run --quiet --collect --unit=${REVERT} --on-active=${REVERT_SECONDS} --timer-property=AccuracySec=1s /bin/sh ${FOLDER}/firewall-revert
 nft -f ${FOLDER}/firewall.nft.new`;
 
 /** Keeps the new rules: that this runs is the proof that one can still connect. */

@@ -1,5 +1,6 @@
 import type { ServerSettings, Settings } from "../../settings/settings";
 import { CATALOGUE, servicesOf } from "../../services/catalogue";
+import { FILE_SYSTEMS } from "./disk";
 import { WOULD_CLOSE } from "./firewall";
 
 /** One finding about a host, before anything on it is changed. */
@@ -11,8 +12,8 @@ export interface Check {
     fix: string;
 }
 
-/** Where a mail server must get to: a large receiver, the image registry, a package mirror. */
-export const REACH = ["gmail-smtp-in.l.google.com:25", "ghcr.io:443", "deb.debian.org:80"];
+/** Where a mail server must get to: a large receiver, the image registries, a package mirror. */
+export const REACH = ["gmail-smtp-in.l.google.com:25", "ghcr.io:443", "registry-1.docker.io:443", "deb.debian.org:80"];
 
 /** Lists that many receivers ask about a sender's address (RFC 5782). */
 export const BLOCK_LISTS = ["zen.spamhaus.org", "bl.spamcop.net"];
@@ -105,6 +106,12 @@ memory() {
     else say pass memory "$megabytes MiB"; fi
 }
 
+free_at() { # GiB, of a folder that need not exist
+    there=$1
+    while [ ! -d "$there" ]; do there=$(dirname "$there"); done
+    echo $(($(df -Pk "$there" | awk 'NR == 2 { print $4 }') / 1048576))
+}
+
 disk() {
     if [ -n "\${DEVICE:-}" ] && ! mountpoint -q "$DATA_DIRECTORY"; then
         tries=0 # one that was attached just now
@@ -112,17 +119,17 @@ disk() {
         if [ ! -b "$DEVICE" ]; then say fail disk "there is no disk $DEVICE" "attach it to the server, and see ls -l /dev/disk/by-id"; return; fi
         found=$(wipefs --noheadings --output TYPE "$(readlink -f "$DEVICE")" | tr '\\n' ' ')
         case $found in
-            "" | "xfs " | "ext4 " | "btrfs ") ;;
+            "" | ${FILE_SYSTEMS.map((type) => `"${type} "`).join(" | ")}) ;;
             *) say fail disk "$DEVICE holds something else: $found" "see lsblk -f; empty it (wipefs -a) if nobody needs it, or name another in data.device"; return ;;
         esac
         place="on $DEVICE"
         gigabytes=$(($(lsblk -bdno SIZE "$DEVICE") / 1073741824))
     else
         place="free for $DATA_DIRECTORY"
-        there=$DATA_DIRECTORY
-        while [ ! -d "$there" ]; do there=$(dirname "$there"); done
-        gigabytes=$(($(df -Pk "$there" | awk 'NR == 2 { print $4 }') / 1048576))
+        gigabytes=$(free_at "$DATA_DIRECTORY")
     fi
+    images=$(free_at /var/lib/docker)
+    if [ "$images" -lt 8 ] && ! has docker; then say fail disk "$images GiB free for /var/lib/docker" "the images need about 6 GiB: make room"; return; fi
     if [ "$gigabytes" -lt 20 ]; then say warn disk "$gigabytes GiB $place" "20 GiB are little for mail; make room or add a disk"
     else say pass disk "$gigabytes GiB $place"; fi
 }
@@ -151,6 +158,8 @@ neighbours() {
     closed=
     [ -z "\${OPEN:-}" ] || closed=$(would_close)
     [ -z "$closed" ] || say fail firewall "it would close ports that other containers publish: $closed" "list those that stay open in firewall.allow, or stop the containers"
+    bridges=$(docker network ls -q --filter driver=bridge 2>/dev/null | xargs -r docker network inspect -f '{{index .Options "com.docker.network.bridge.name"}}' 2>/dev/null | grep -vE '^(docker.*|br-.*|)$' | tr '\\n' ' ')
+    [ -z "\${OPEN:-}" ] || [ -z "$bridges" ] || say warn bridges "the firewall does not look at networks with a bridge name of their own: $bridges" "let Docker name them (br-...), or see to their ports yourself"
     [ -z "$others" ] || say warn neighbours "other containers: $others" "the application trusts mail from private addresses: see that none of them can be made to send"
 }
 
@@ -159,10 +168,16 @@ closing() {
     # The client's side of DHCP stays open.
     closed=$(ss -Hlntup | awk -v open=" $OPEN " '{
         at = $5; port = at; sub(/.*:/, "", port); sub(/:[0-9]*$/, "", at)
-        if (at ~ /^(127\\.|\\[::1\\])/ || port ~ /^(68|546)$/ || ($1 == "tcp" && index(open, " " port " "))) next
+        if (at ~ /^(127\\.|\\[::1\\])/ || port ~ /^(68|546)$/ || ($1 == "tcp" && index(open, " " port " ")) || ($1 == "udp" && index(open, " " port "/udp "))) next
         who = match($0, /\\(\\("[^"]*"/) ? substr($0, RSTART + 3, RLENGTH - 4) : "?"
         print port "/" $1 " (" who ")" }' | sort -u | tr '\\n' ' ')
-    [ -z "$closed" ] || say warn closing "from outside no longer reachable: $closed" "list TCP ports that stay open in firewall.allow; UDP is closed"
+    [ -n "$closed" ] || return 0
+    # A tunnel that ends here lives on for a while when its port is closed: long enough to fool the look whether one can still connect.
+    via=$(ip route get "$(echo "\${SSH_CONNECTION:-}" | cut -d ' ' -f 1)" 2>/dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
+    case $via in
+        wg* | tun* | tap* | tailscale* | zt*) say fail closing "this connection comes through $via, and from outside no longer reachable: $closed" "list the tunnel's port in firewall.allow, such as 51820/udp" ;;
+        *) say warn closing "from outside no longer reachable: $closed" "list what stays open in firewall.allow, such as 8080 or 51820/udp" ;;
+    esac
 }
 
 clock() {
@@ -184,21 +199,24 @@ addresses() {
 resolver() {
     servers=$(sed -n 's/^nameserver *//p' /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null | grep -v '^127\\.' | sort -u | tr '\\n' ' ')
     case " $servers" in
-        *" 8.8."* | *" 1.1.1.1 "* | *" 1.0.0.1 "* | *" 9.9.9.9 "*) say warn resolver "public: $servers" "block lists refuse questions from public resolvers (Spamhaus): use the provider's, or a resolver of the server's own" ;;
+        *" 8.8."* | *" 1.1.1.1 "* | *" 1.0.0.1 "* | *" 9.9.9.9 "*) say warn resolver "public: $servers" "block lists refuse questions from public resolvers, and from those of many providers (Spamhaus): install a resolver on the server (unbound) once it has its reverse name" ;;
         *) say pass resolver "\${servers:-on the server itself}" ;;
     esac
 }
 
 block_lists() {
     for list in $BLOCK_LISTS; do (
-        ask() { timeout 8 getent ahostsv4 "$1.$list" 2>/dev/null | awk 'NR == 1 { print $1 }'; }
-        unknown() { say warn "list $list" "cannot be asked from here" "it refuses public resolvers, or the server's DNS does not work: look the address up at its web site"; }
-        # Every list holds 127.0.0.2, so that one can tell silence from a good answer (RFC 5782 §5).
+        ask() { timeout 8 getent ahostsv4 "$1.$list." 2>/dev/null | awk '!seen[$1]++ { printf "%s%s", sep, $1; sep = " " }'; }
+        unknown() { say warn "list $list" "cannot be asked from here" "it refuses the resolvers of many providers, or the server's DNS does not work: look the address up at its web site"; }
+        # Every list holds 127.0.0.2 and does not hold 127.0.0.1, so that one can tell silence, and yes to all, from a good answer (RFC 5782 §5).
         case $(ask 2.0.0.127) in 127.0.0.*) ;; *) unknown; exit ;; esac
+        [ -z "$(ask 1.0.0.127)" ] || { unknown; exit; }
         for address in \${ELASTIC_ADDRESS:-$(public_addresses | grep -v : | cut -d / -f 1)}; do
             answer=$(ask "$(echo "$address" | awk -F . '{ print $4 "." $3 "." $2 "." $1 }')")
             case $answer in
                 "") say pass "list $list" "$address is not listed" ;;
+                127.0.0.10 | 127.0.0.11 | "127.0.0.10 127.0.0.11" | "127.0.0.11 127.0.0.10") # as Spamhaus uses them: a policy of whoever has the network
+                    say warn "list $list" "$address is listed as one that sends no mail ($answer)" "give it a reverse name, and take it off at the list's web site" ;;
                 127.0.0.*) say warn "list $list" "$address is listed ($answer)" "receivers refuse its mail: take another address before anybody knows this one, or have it taken off at the list's web site" ;;
                 *) unknown ;;
             esac
@@ -210,8 +228,11 @@ block_lists() {
 reach() {
     for target in $REACH; do (
         host=\${target%:*} port=\${target##*:}
-        # shellcheck disable=SC2016
-        if timeout 8 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "$host" "$port" 2>/dev/null; then say pass "outbound $port" "$target"
+        # Over IPv4, as containers go out. A mail server greets, and a provider's catch-all on port 25 may not.
+        address=$(getent ahostsv4 "$host" 2>/dev/null | awk 'NR == 1 { print $1 }')
+        greeting=
+        [ "$port" != 25 ] || greeting='&& read -r -t 6 line <&3 && [ "\${line#220}" != "$line" ]'
+        if timeout 8 bash -c "exec 3<>/dev/tcp/\${address:-$host}/$port $greeting" 2>/dev/null; then say pass "outbound $port" "$target"
         elif [ "$port" = 25 ] && [ "\${OUTBOUND_25:-}" != open ]; then say warn "outbound 25" "$target cannot be reached" "ask the provider to open port 25: without it no mail leaves, because the application has no relay"
         else say fail "outbound $port" "$target cannot be reached" "see the server's DNS and the provider's firewall"; fi
     ) & done

@@ -1,10 +1,12 @@
+import { APT } from "./apt";
+
 /**
- * Makes Debian or Ubuntu fit for a mail server: security updates, time, kernel settings, swap, sshd. Every file that it writes is its own;
- * none of the distribution's is changed. Reads SWAP_BELOW_MIB and STACK
- * (name of the deployment: a host is set up by one). Runs as root, twice or a hundred times.
+ * Makes Debian or Ubuntu fit for a mail server: security updates, time, kernel settings, swap, sshd. Every file that it writes is its
+ * own; none of the distribution's is changed. Reads SWAP_BELOW_MIB, IPV6 (`true` where containers have it) and STACK (name of the
+ * deployment: a host is set up by one). Runs as root, twice or a hundred times.
  */
 export const SYSTEM = `set -eu
-export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+${APT}
 note() { printf '%s\\n' "$*"; }
 # Puts standard input into a file; true when that changed it.
 put() {
@@ -19,12 +21,14 @@ need() {
     for package in "$@"; do dpkg-query -W -f '\${Status}' "$package" 2>/dev/null | grep -q ' installed' || missing="$missing $package"; done
     [ -n "$missing" ] || return 0
     note "installing$missing"
-    # A new machine is often busy with its first updates.
-    apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null
+    apt_update
     # shellcheck disable=SC2086
-    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing >/dev/null
+    install_packages $missing
 }
 active() { systemctl is-active --quiet "$@"; }
+
+# What cloud-init does at the first boot, package sources included, comes before.
+! command -v cloud-init >/dev/null || timeout 300 cloud-init status --wait >/dev/null 2>&1 || true
 
 mkdir -p /var/lib/forwardemail-host
 owner=$(cat /var/lib/forwardemail-host/stack 2>/dev/null || echo "$STACK")
@@ -32,10 +36,10 @@ if [ "$owner" != "$STACK" ]; then
     echo "This host is set up by $owner already: two would undo each other's work. Fix: set servers[0].setUp to false here, and list this deployment's ports in firewall.allow there." >&2
     exit 1
 fi
-printf '%s\n' "$STACK" >/var/lib/forwardemail-host/stack
+printf '%s\\n' "$STACK" >/var/lib/forwardemail-host/stack
 
 need unattended-upgrades nftables jq
-active chrony || active ntpsec || active ntp || need systemd-timesyncd
+active chrony || active ntpsec || active ntp || active openntpd || need systemd-timesyncd
 
 # Which packages: the distribution's own default, its security updates. A reboot stays the operator's.
 put /etc/apt/apt.conf.d/52forwardemail <<'END' || true
@@ -43,11 +47,17 @@ APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Unattended-Upgrade "1";
 END
 
-# Redis cannot save in the background without (redis.conf, "overcommit_memory"); many clients wait in one queue of a port.
-if put /etc/sysctl.d/60-forwardemail.conf <<'END'
-vm.overcommit_memory = 1
-net.core.somaxconn = 4096
-END
+# Redis cannot save in the background without (redis.conf, "overcommit_memory").
+# With IPv6 Docker turns on forwarding, and then the kernel takes no router's word any more: the host's own default route would run out
+# (Linux, ip-sysctl, accept_ra). Where the kernel keeps that route itself, it must go on listening.
+settings='vm.overcommit_memory = 1'
+if [ "\${IPV6:-}" = true ]; then
+    for device in $(ip -6 route show default proto ra 2>/dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | sort -u); do
+        if [ "$(cat "/proc/sys/net/ipv6/conf/$device/accept_ra")" != 0 ]; then settings="$settings
+net.ipv6.conf.$(echo "$device" | tr . /).accept_ra = 2"; fi
+    done
+fi
+if printf '%s\\n' "$settings" | put /etc/sysctl.d/60-forwardemail.conf
 then sysctl -q -p /etc/sysctl.d/60-forwardemail.conf || note "the kernel did not take every setting: is this a container?"; fi
 
 # For who asks only: Redis and MongoDB both get slow with them (MongoDB manual, Transparent Huge Pages).
@@ -60,11 +70,17 @@ then systemd-tmpfiles --create /etc/tmpfiles.d/forwardemail.conf || note "the ke
 memory=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) / 1024))
 if [ "$memory" -lt "$SWAP_BELOW_MIB" ] && [ "$(wc -l </proc/swaps)" = 1 ]; then
     if [ ! -e /swapfile.forwardemail ]; then
-        (umask 077 && dd if=/dev/zero of=/swapfile.forwardemail bs=1M count=2048 status=none)
-        mkswap -q /swapfile.forwardemail
+        if [ "$(df -Pk / | awk 'NR == 2 { print $4 }')" -lt 6291456 ]; then note "less than 6 GiB free: no swap is made"
+        else
+            (umask 077 && dd if=/dev/zero of=/swapfile.forwardemail.new bs=1M count=2048 status=none)
+            mkswap -q /swapfile.forwardemail.new
+            mv /swapfile.forwardemail.new /swapfile.forwardemail
+        fi
     fi
-    grep -q '^/swapfile.forwardemail ' /etc/fstab || echo '/swapfile.forwardemail none swap sw 0 0' >>/etc/fstab
-    if swapon /swapfile.forwardemail; then note "2 GiB of swap in /swapfile.forwardemail"; else note "swap cannot be used here"; fi
+    if [ -e /swapfile.forwardemail ]; then
+        grep -q '^/swapfile.forwardemail ' /etc/fstab || echo '/swapfile.forwardemail none swap sw 0 0' >>/etc/fstab
+        if swapon /swapfile.forwardemail; then note "2 GiB of swap in /swapfile.forwardemail"; else note "swap cannot be used here"; fi
+    fi
 fi
 
 # Pulumi opens a dozen sessions at once. Whoever gets here has a key: passwords only help those who guess them.

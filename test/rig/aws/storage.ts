@@ -46,13 +46,8 @@ export const volume = (cloud: Cloud) =>
         }),
     });
 
-export const volumeAttachment = (cloud: Cloud) => ({
-    inputs: ["deviceName", "instanceId", "volumeId", "stopInstanceBeforeDetaching"] as (keyof VolumeAttachmentArgs)[],
-    required: ["deviceName", "instanceId", "volumeId"] as (keyof VolumeAttachmentArgs)[],
-    inPlace: ["stopInstanceBeforeDetaching"] as (keyof VolumeAttachmentArgs)[],
-    refuse: ({ deviceName }: Unwrap<VolumeAttachmentArgs>) =>
-        /^\/dev\/(sd[b-z]|xvd[b-z])$/.test(deviceName) ? undefined : `InvalidParameterValue: Value (${deviceName}) for parameter device is invalid.`,
-    ...kept<"volumeAttachments", Unwrap<VolumeAttachmentArgs>, Unwrap<VolumeAttachmentState>>(cloud, "volumeAttachments", {
+export const volumeAttachment = (cloud: Cloud) => {
+    const life = kept<"volumeAttachments", Unwrap<VolumeAttachmentArgs>, Unwrap<VolumeAttachmentState>>(cloud, "volumeAttachments", {
         async create(account, { deviceName, instanceId, volumeId }) {
             const { availabilityZone } = find(account, "volumes", volumeId);
             const instance = find(account, "instances", instanceId);
@@ -79,5 +74,28 @@ export const volumeAttachment = (cloud: Cloud) => ({
             }
             await detach(instanceId, volumeId, instance.state === "running");
         },
-    }),
-});
+    });
+    return {
+        inputs: ["deviceName", "instanceId", "volumeId", "stopInstanceBeforeDetaching"] as (keyof VolumeAttachmentArgs)[],
+        required: ["deviceName", "instanceId", "volumeId"] as (keyof VolumeAttachmentArgs)[],
+        inPlace: ["stopInstanceBeforeDetaching"] as (keyof VolumeAttachmentArgs)[],
+        refuse: ({ deviceName }: Unwrap<VolumeAttachmentArgs>) =>
+            /^\/dev\/(sd[b-z]|xvd[b-z])$/.test(deviceName)
+                ? undefined
+                : `InvalidParameterValue: Value (${deviceName}) for parameter device is invalid.`,
+        ...life,
+        // The real provider stops the instance whether it is there or not.
+        delete: async (state: Parameters<NonNullable<typeof life.delete>>[0], id: string) => {
+            const { stopInstanceBeforeDetaching, instanceId } = state;
+            if (stopInstanceBeforeDetaching)
+                await cloud.withAccount(async (account) =>
+                    must(
+                        account.instances[instanceId],
+                        "IncorrectInstanceState",
+                        `This instance '${instanceId}' is not in a state from which it can be stopped.`,
+                    ),
+                );
+            await life.delete?.(state, id);
+        },
+    };
+};
