@@ -90,7 +90,8 @@ const whereIs = ({ ssh, dockerHost }: Settings["servers"][number]) => ssh?.addre
 /** An instance that changed its type has been rebooted: it gets its time. */
 async function booted({ servers: [server] }: Settings, observer: Observer): Promise<void> {
     const deadline = Date.now() + BOOT_SECONDS * 1000;
-    while (server.aws && server.ssh && observer.whyNot(server) !== undefined && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 3000));
+    while (server.aws && server.ssh && observer.whyNot(server) !== undefined && Date.now() < deadline)
+        await new Promise((resolve) => setTimeout(resolve, 3000));
 }
 
 type Update = Omit<Converged, "ok">;

@@ -97,7 +97,7 @@ function refusePlaceholders(config: Config): void {
 async function openRehearsal(name: string, config: Config, log: Log): Promise<Session> {
     const rehearsal = await startRehearsal(hostName(name), path.join(WORK, `rehearsal-${name}`), log);
     const network = { ...(config["forwardemail:network"] as object), bindAddress: "0.0.0.0" }; // of a namespace of its own
-    const { device: _, ...data } = (config["forwardemail:data"] ?? {}) as { device?: string };
+    const data = { ...(config["forwardemail:data"] as object), device: undefined }; // there is no such disk
     const all = { ...config, "forwardemail:network": network, "forwardemail:data": data, ...rehearsal.overlay };
     return { ...(await openProgram(name, all, WORK, rehearsal.env, log)), rehearsal };
 }

@@ -101,8 +101,12 @@ const IMAGES: Record<AwsSettings["image"], string> = {
     "ubuntu-24.04": "/aws/service/canonical/ubuntu/server/24.04/stable/current/ARCH/hvm/ebs-gp3/ami-id",
 };
 
+/** The parameter that holds the newest image of a system for a type of instance. */
+export const imageParameter = (image: AwsSettings["image"], instanceType: string): string =>
+    IMAGES[image].replace("ARCH", architectureOf(instanceType));
+
 /** Graviton types have a g among the letters after their generation: t4g, m7gd, c8gn. */
-export const architectureOf = (instanceType: string): "arm64" | "amd64" => (/^([a-z]+\d+g[a-z]*|a1)[.-]/.test(instanceType) ? "arm64" : "amd64");
+const architectureOf = (instanceType: string): "arm64" | "amd64" => (/^([a-z]+\d+g[a-z]*|a1)[.-]/.test(instanceType) ? "arm64" : "amd64");
 
 interface InstanceParts extends AwsSettings {
     subnetId: pulumi.Input<string>;
@@ -114,7 +118,7 @@ interface InstanceParts extends AwsSettings {
 function createInstance(name: string, args: InstanceParts, opts: pulumi.CustomResourceOptions): aws.ec2.Instance {
     const newest = () =>
         // Not `value`, which the provider marks as secret.
-        aws.ssm.getParameterOutput({ name: IMAGES[args.image].replace("ARCH", architectureOf(args.instanceType)) }, opts).insecureValue;
+        aws.ssm.getParameterOutput({ name: imageParameter(args.image, args.instanceType) }, opts).insecureValue;
     return new aws.ec2.Instance(
         `${name}-instance`,
         {

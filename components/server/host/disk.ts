@@ -17,14 +17,14 @@ until [ -b "$DEVICE" ]; do
     [ $tries -le 60 ] || stop "There is no disk $DEVICE." "attach it to the server, and see ls -l /dev/disk/by-id"
     sleep 1
 done
-device=$(readlink -f "$DEVICE")
+disk=$(readlink -f "$DEVICE")
 command -v mkfs.xfs >/dev/null 2>&1 || { apt_update; install_packages xfsprogs; }
 
 if ! mountpoint -q "$DIRECTORY"; then
     # wipefs names every signature: file systems, partition tables, RAID, LVM, encryption.
-    found=$(wipefs --noheadings --output TYPE "$device")
+    found=$(wipefs --noheadings --output TYPE "$disk")
     case $found in
-        "") mkfs.xfs -q "$device"; echo "made an XFS file system on $DEVICE" ;;
+        "") mkfs.xfs -q "$disk"; echo "made an XFS file system on $DEVICE" ;;
         ${FILE_SYSTEMS.join(" | ")}) ;;
         *) stop "The disk $DEVICE holds something else: $(echo "$found" | tr '\\n' ' ')." "see lsblk -f; empty it (wipefs -a) if nobody needs it, or name another disk in data.device" ;;
     esac
@@ -32,7 +32,7 @@ if ! mountpoint -q "$DIRECTORY"; then
         stop "$DIRECTORY holds files, which the disk would hide." "stop the stack (npm run down), move them away, and onto the disk once it is mounted"
     fi
     mkdir -p "$DIRECTORY"
-elif [ "$(readlink -f "$(findmnt -n -o SOURCE "$DIRECTORY")")" != "$device" ]; then
+elif [ "$(readlink -f "$(findmnt -n -o SOURCE "$DIRECTORY")")" != "$disk" ]; then
     stop "$DIRECTORY is another file system: $(findmnt -n -o SOURCE "$DIRECTORY")." "remove data.device, or unmount that one"
 fi
 
@@ -57,5 +57,5 @@ systemctl daemon-reload
 systemctl enable -q --now "$unit"
 case $(findmnt -n -o FSTYPE "$DIRECTORY") in
     xfs) xfs_growfs "$DIRECTORY" >/dev/null ;;
-    ext4) resize2fs "$device" >/dev/null ;; # it says on the error output what it did
+    ext4) resize2fs "$disk" >/dev/null ;; # it says on the error output what it did
 esac`;

@@ -231,6 +231,7 @@ reach() {
         # Over IPv4, as containers go out. A mail server greets, and a provider's catch-all on port 25 may not.
         address=$(getent ahostsv4 "$host" 2>/dev/null | awk 'NR == 1 { print $1 }')
         greeting=
+        # shellcheck disable=SC2016
         [ "$port" != 25 ] || greeting='&& read -r -t 6 line <&3 && [ "\${line#220}" != "$line" ]'
         if timeout 8 bash -c "exec 3<>/dev/tcp/\${address:-$host}/$port $greeting" 2>/dev/null; then say pass "outbound $port" "$target"
         elif [ "$port" = 25 ] && [ "\${OUTBOUND_25:-}" != open ]; then say warn "outbound 25" "$target cannot be reached" "ask the provider to open port 25: without it no mail leaves, because the application has no relay"
