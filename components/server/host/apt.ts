@@ -5,9 +5,9 @@
 export const APT = `export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 apt_update() {
     tries=0
-    until apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null 2>/tmp/forwardemail-apt; do
+    until said=$(apt-get -q -o DPkg::Lock::Timeout=300 update 2>&1); do
         tries=$((tries + 1))
-        if [ $tries -gt 60 ] || ! grep -q 'Could not get lock' /tmp/forwardemail-apt; then cat /tmp/forwardemail-apt >&2; return 1; fi
+        case $said in *"Could not get lock"*) [ $tries -le 60 ] ;; *) false ;; esac || { printf '%s\\n' "$said" >&2; return 1; }
         sleep 5
     done
 }

@@ -82,12 +82,11 @@ table inet forwardemail {
         drop
     }
 
-    # The cloud's metadata answers whoever asks with the machine's credentials. Some clouds have their resolver there.
+    # The cloud's metadata answers whoever asks with the machine's credentials: link-local, on Azure and Alibaba addresses of their own.
+    # Some clouds have their resolver there.
     chain containers {
-        ip daddr 169.254.0.0/16 meta l4proto { tcp, udp } th dport 53 return
-        ip daddr 169.254.0.0/16 drop
-        # Azure's and Alibaba's are elsewhere.
-        ip daddr { 168.63.129.16, 100.100.100.200 } drop
+        ip daddr { 169.254.0.0/16, 168.63.129.16, 100.100.100.200 } meta l4proto { tcp, udp } th dport 53 return
+        ip daddr { 169.254.0.0/16, 168.63.129.16, 100.100.100.200 } drop
         ip6 daddr { fe80::/10, fd00:ec2::/32 } drop
     }
 }
