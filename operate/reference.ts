@@ -52,7 +52,7 @@ export function reference(): string {
         ...Object.fromEntries(Object.entries(SECRETS).map(([key, { what }]) => [key, what])),
         dkimKey: "RSA private key, PEM: signs what the deployment itself sends",
         certificateKey: "private key, PEM, of certificates.chainFile",
-        sshKey: "private key for servers of kind ssh; without one, ssh's own agent and files are used",
+        sshKey: "private key for servers that are reached over SSH; without one, ssh's own agent and files are used",
     });
     return `# Configuration
 

@@ -25,7 +25,7 @@ export interface AwsMachineArgs extends AwsSettings {
  *
  * @example
  * const machine = new AwsMachine("forwardemail-prod-main", { ...place.aws, deployment, login: place.login, firewall, reverseName });
- * const server = new DockerHost("forwardemail-prod-main", { dockerHost: "", machine });
+ * const server = new DockerHost("forwardemail-prod-main", { machine });
  */
 export class AwsMachine extends pulumi.ComponentResource implements Machine {
     public readonly connection: pulumi.Output<SshConnection>;

@@ -10,8 +10,8 @@ import { SYSTEM, UNDO_SYSTEM } from "./host/system";
 import { HostScript, Machine, Server } from "./server";
 
 export interface DockerHostArgs {
-    /** Docker's socket on this machine, `unix:///…`; on a `machine` its connection says it. */
-    dockerHost: string;
+    /** Docker's socket on this machine, `unix:///…`; left out with a `machine`, whose connection says it. */
+    dockerHost?: string;
     /** The host; unset, it is this machine. A private key of the stack must be in its file: keyFiles.ts. */
     machine?: Machine;
     /** Values of the preflight; unset, there is none: this machine is the operator's own. */
@@ -97,7 +97,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
         // Not the caller's context: it may be another machine. With another identity, a script has run nowhere yet.
         const variables: Record<string, pulumi.Input<string>> = {
             ...environment,
-            DOCKER_HOST: connection?.apply(({ socket }) => `unix://${socket}`) ?? dockerHost,
+            DOCKER_HOST: connection?.apply(({ socket }) => `unix://${socket}`) ?? dockerHost!,
             ...(machine ? { SERVER: machine.identity } : {}),
         };
         const names = [...Object.keys(variables), ...(seesPreviousOutput ? ["PULUMI_COMMAND_STDOUT"] : [])].sort();

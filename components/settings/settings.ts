@@ -4,7 +4,7 @@ import type { Config } from "./schema";
 import { ImageName, Profile, ServiceName } from "../services/catalogue";
 import { SecretName } from "../services/secrets";
 
-/** Everything that decides a deployment, checked and with its defaults. Made by parse.ts, read by everything else. */
+/** Everything that decides a deployment, checked and with its defaults. Made by load.ts, read by everything else. */
 export interface Settings {
     /** Prefix of every name on the Docker host: `forwardemail-dev`. Several stacks can share one host. */
     name: string;
@@ -31,7 +31,7 @@ export interface Settings {
     /** Secrets given in the config instead of generated. */
     secrets: Partial<Record<SecretName, pulumi.Output<string>>>;
     dkimKey?: pulumi.Output<string>;
-    /** Private key for servers of kind ssh; without one, ssh uses the operator's agent and files. */
+    /** Private key for servers that are reached over SSH; without one, ssh uses the operator's agent and files. */
     sshKey?: pulumi.Output<string>;
 }
 
