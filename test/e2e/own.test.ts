@@ -105,11 +105,11 @@ async function rehearsalPlace(): Promise<Place> {
     const start = () => startVps(host, { name: VPS, dir: path.join(directory, "vps"), blankDisk: 21 * 2 ** 30, log: console.log });
     const vps = await start();
     const ssh = {
-        ...{ alias: `${NAME}-main`, address: vps.address4, port: 22, user: "admin", hostKey: vps.hostKey },
+        ...{ alias: `${NAME}-main`, address: vps.address4, port: 22, user: "root", hostKey: vps.hostKey },
         ...{ socket: DOCKER_SOCKET, ownKey: true },
     };
     const reach = [`${vps.address4}:22`];
-    const server = { name: "main", kind: "ssh", address: vps.address4, user: "admin", hostKey: vps.hostKey, reach };
+    const server = { name: "main", kind: "ssh", address: vps.address4, hostKey: vps.hostKey, reach };
     return {
         directory: "/srv",
         docker: { dockerHost: "", ssh },
