@@ -1,9 +1,10 @@
+import { spawn } from "node:child_process";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SERVICE_NAMES } from "../../components/services/catalogue";
 import { openPorts, poll } from "../e2e/clients";
 import { World } from "../e2e/world";
 
-// What takes minutes, on a stack of its own: more broken releases than the one of `npm test`, and a change of every published port.
+// What takes minutes, on a stack of its own: more broken releases than the one of `npm test`, a taken port, and a change of every port.
 
 let world: World;
 beforeAll(async () => {
@@ -43,4 +44,36 @@ test("a change of the network moves the published ports, on IPv4 and IPv6", asyn
         expect(await openPorts(address, [...ports, ...moved])).toEqual(moved);
     expect((await world.up({ "forwardemail:network": { ipv6: true } })).ok).toBe(true);
     expect(await openPorts(world.rehearsal.host.address4, [...ports, ...moved])).toEqual(ports);
+});
+
+test("a taken port is named with its fix, and the next up repairs", async () => {
+    world.docker("rm", "-f", "-v", world.container("mx"));
+    const [program, ...args] = world.rehearsal.host.inside([
+        process.execPath,
+        "-e",
+        "require('net').createServer().listen(25, '0.0.0.0', () => console.log('up'))",
+    ]);
+    const squatter = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+    await new Promise((resolve) => squatter.stdout.once("data", resolve));
+    try {
+        const { ok, text } = await world.up();
+        expect(ok).toBe(false);
+        expect(text).toMatch(/another program has this port/);
+        expect(text).toMatch(/mx/);
+    } finally {
+        squatter.kill();
+    }
+    expect((await world.up()).ok).toBe(true);
+});
+
+test("an image that the registry lost is named with its fix, and what runs goes on", async () => {
+    const before = world.running().map((c) => c.id);
+    const broken = await world.withLock(
+        (lock) => (lock.forwardemail.releases["v2.15.0"].digest = `sha256:${"0".repeat(64)}`),
+        () => world.up({ "forwardemail:version": "v2.15.0" }),
+    );
+    expect(broken.ok).toBe(false);
+    expect(broken.text).toMatch(/fix: the registry does not have this image/);
+    expect(world.running().map((c) => c.id)).toEqual(before);
+    expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
 });
