@@ -45,9 +45,8 @@ export class AwsWorld {
     /** Starts with an empty account and no state. */
     static async start(): Promise<AwsWorld> {
         const rehearsal = await startRehearsal(hostName("e2e"), DIRECTORY, console.log);
-        wipe(rehearsal);
+        await wipe(rehearsal);
         const aws = awsConsole(rehearsal, console.log);
-        await aws.reset();
         const folder = mkdtempSync(path.join(tmpdir(), "aws-"));
         const key = path.join(folder, "key");
         execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", key]);

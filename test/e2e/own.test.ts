@@ -99,7 +99,7 @@ interface Place {
 
 async function rehearsalPlace(): Promise<Place> {
     const rehearsal = await startRehearsal(hostName("e2e"), path.join(WORK, "rehearsal-e2e"), console.log);
-    wipe(rehearsal);
+    await wipe(rehearsal);
     const { name, directory, host, env } = rehearsal;
     await removeVps(host, VPS, { disk: true });
     const start = () => startVps(host, { name: VPS, dir: path.join(directory, "vps"), blankDisk: 21 * 2 ** 30, log: console.log });

@@ -8,6 +8,7 @@ import { Running, docker, inspectStack } from "../../operate/health";
 import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
 import { Session, openStack } from "../../operate/session";
 import { WORK } from "../../operate/workspace";
+import { awsConsole } from "../rig/aws/console";
 import { networkOf } from "../rig/host/network";
 import { Target } from "./clients";
 
@@ -36,7 +37,7 @@ export class World {
         const rehearsal = await startRehearsal(HOST_NAME, DIRECTORY, console.log);
         const world = new World(rehearsal, { "forwardemail:host": HOST, "forwardemail:startTimeout": 45, ...config });
         try {
-            wipe(rehearsal);
+            await wipe(rehearsal);
             await world.open({});
             await world.forget();
             await world.open({});
@@ -115,8 +116,10 @@ export class World {
     }
 }
 
-/** Removes what an earlier run left on the host, all but images. */
-export function wipe({ host }: Rehearsal): void {
+/** Removes what an earlier run left on the host, all but images; what a killed one left in AWS's account, too. */
+export async function wipe(rehearsal: Rehearsal): Promise<void> {
+    await awsConsole(rehearsal, console.log).reset();
+    const { host } = rehearsal;
     const list = (...args: string[]) => docker(args, host.dockerHost).split("\n").filter(Boolean);
     const containers = list("ps", "-aq");
     if (containers.length > 0) docker(["rm", "-f", "-v", ...containers], host.dockerHost);
