@@ -308,6 +308,13 @@ export function servicesOf(profile: Profile): ServiceName[] {
     return SERVICE_NAMES.filter((name) => profile === "full" || CATALOGUE[name].profile === "forwarding");
 }
 
+/** Every port of the host that a deployment publishes, ascending. */
+export function publishedPorts(profile: Profile, offset: number): number[] {
+    return servicesOf(profile)
+        .flatMap((service) => CATALOGUE[service].publish.map((port) => port + offset))
+        .sort((a, b) => a - b);
+}
+
 /** `""` is the host itself, `"mx"` is mx.HOST. */
 export function under(host: string, label: string): string {
     return label === "" ? host : `${label}.${host}`;

@@ -1,5 +1,5 @@
 import { Problem } from "../errors";
-import { CATALOGUE, ServiceName, servicesOf } from "../services/catalogue";
+import { ServiceName, publishedPorts, servicesOf } from "../services/catalogue";
 import { DOCKER_SOCKET, SshConnection, dockerUrl } from "../server/connection";
 import { EVERYWHERE } from "../server/host/firewall";
 import { Config } from "./schema";
@@ -101,8 +101,7 @@ function checkFirewall({ firewall, servers: [{ kind, setUp, port }], profile, ne
         report("firewall", "means nothing on a host that is not set up", "remove it, or let a server of kind ssh be set up");
     if (!open && firewall.allow.includes(port))
         report("firewall.allow", `holds SSH's port ${port}, which would open it to all`, "remove it; firewall.sshFrom decides");
-    const published = servicesOf(profile).flatMap((service) => CATALOGUE[service].publish.map((one) => one + network.portOffset));
-    if (kind !== "local" && published.includes(port))
+    if (kind !== "local" && publishedPorts(profile, network.portOffset).includes(port))
         report("servers[0].port", `got ${port}, which the deployment publishes itself`, "let sshd listen on another port");
     return problems;
 }

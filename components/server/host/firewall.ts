@@ -1,4 +1,4 @@
-import { CATALOGUE, servicesOf } from "../../services/catalogue";
+import { publishedPorts } from "../../services/catalogue";
 import type { ServerSettings, Settings } from "../../settings/settings";
 
 /** What a host lets in. */
@@ -15,8 +15,8 @@ export const EVERYWHERE = ["0.0.0.0/0", "::/0"];
 
 /** What the firewall of a stack's server lets in. */
 export function firewallRules({ profile, network, firewall }: Settings, { login }: ServerSettings): FirewallRules {
-    const ports = servicesOf(profile).flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset));
-    return { ports: ports.sort((a, b) => a - b), allow: byProtocol(firewall.allow), ssh: { port: login?.port ?? 22, from: firewall.sshFrom } };
+    const ports = publishedPorts(profile, network.portOffset);
+    return { ports, allow: byProtocol(firewall.allow), ssh: { port: login?.port ?? 22, from: firewall.sshFrom } };
 }
 
 /** `8080` is a TCP port, `51820/udp` one of UDP. */

@@ -1,5 +1,5 @@
 import type { ServerSettings, Settings } from "../../settings/settings";
-import { CATALOGUE, servicesOf } from "../../services/catalogue";
+import { publishedPorts } from "../../services/catalogue";
 import { FILE_SYSTEMS } from "./disk";
 import { WOULD_CLOSE } from "./firewall";
 
@@ -45,9 +45,7 @@ export function preflightValues(
     { name, profile, network, data, firewall }: Settings,
     { reach, blockLists, engine, login, aws }: ServerSettings,
 ): PreflightValues {
-    const ports = servicesOf(profile)
-        .flatMap((service) => CATALOGUE[service].publish.map((port) => port + network.portOffset))
-        .sort((a, b) => a - b);
+    const ports = publishedPorts(profile, network.portOffset);
     return {
         DATA_DIRECTORY: data.directory ?? "/var/lib/docker",
         DEVICE: data.device ?? "",
