@@ -48,10 +48,11 @@ export class World {
         }
     }
 
-    /** Opens the stack with changes to its config. */
+    /** Opens the stack with changes to its config, which later calls keep. */
     async open(changes: Record<string, unknown>): Promise<void> {
-        this.config = { ...this.config, ...changes };
-        this.session = await openStack(STACK, this.config, this.rehearsal);
+        const config = { ...this.config, ...changes };
+        this.session = await openStack(STACK, config, this.rehearsal);
+        this.config = config; // one that is refused does not stay
     }
 
     /** `npm run up` with changes to the config. */
