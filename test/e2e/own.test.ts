@@ -15,6 +15,7 @@ import { DockerAddress, inspectStack } from "../../operate/health";
 import { hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal";
 import { PROJECT } from "../../operate/stackFile";
 import { WORK } from "../../operate/workspace";
+import type { Release } from "../rig/images/debian";
 import { type Vps, removeVps, startVps } from "../rig/vps";
 import { wipe } from "./world";
 import { generateKey, keyForms } from "../rig/providers/keys";
@@ -31,6 +32,7 @@ const FILE = path.join(PROJECT, `Pulumi.${STACK}.yaml`);
 
 const ANOTHER_KEY = `ssh-ed25519 ${Buffer.from("\0\0\0\vssh-ed25519\0\0\0 " + "x".repeat(32)).toString("base64")}`;
 
+const release = process.env.E2E_DEBIAN as Release | undefined;
 const isReal = process.env.E2E_IMAGES === "real";
 
 let place: Place;
@@ -102,7 +104,7 @@ async function rehearsalPlace(): Promise<Place> {
     await wipe(rehearsal);
     const { name, directory, host, env } = rehearsal;
     await removeVps(host, VPS, { disk: true });
-    const start = () => startVps(host, { name: VPS, dir: path.join(directory, "vps"), blankDisk: 21 * 2 ** 30, log: console.log });
+    const start = () => startVps(host, { name: VPS, release, dir: path.join(directory, "vps"), blankDisk: 21 * 2 ** 30, log: console.log });
     const vps = await start();
     const ssh = {
         ...{ alias: `${NAME}-main`, address: vps.address4, port: 22, user: "root", hostKey: vps.hostKey },

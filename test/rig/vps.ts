@@ -19,7 +19,7 @@ export interface Vps extends Machine {
     changeHostKey(): Promise<string>;
 }
 
-export interface VpsArgs extends Pick<MachineArgs, "name" | "dir" | "docker" | "log"> {
+export interface VpsArgs extends Pick<MachineArgs, "name" | "release" | "dir" | "docker" | "log"> {
     /** Bytes of a second disk that nobody has formatted: /dev/disk/by-id/scsi-0RIG_Volume_1. */
     blankDisk?: number;
 }
@@ -30,13 +30,13 @@ const diskOf = (name: string) => `${name}-disk`;
 const blankDiskOf = (name: string) => `${name}-blank`;
 
 /** Starts the server, or answers the one that runs. */
-export async function startVps(host: RigHost, { name, dir, docker, blankDisk, log }: VpsArgs): Promise<Vps> {
+export async function startVps(host: RigHost, { name, release, dir, docker, blankDisk, log }: VpsArgs): Promise<Vps> {
     const directory = path.resolve(dir, name);
     const keyFile = path.join(directory, "key");
     fs.mkdirSync(directory, { recursive: true });
     if (!fs.existsSync(keyFile)) await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "rig", "-f", keyFile]);
     const disks = blankDisk === undefined ? [] : [await rentDisk(host, name, blankDisk)];
-    const machine = await startMachine(host, { name, dir, docker, volumes: { [diskOf(name)]: "/srv" }, disks, log });
+    const machine = await startMachine(host, { name, release, dir, docker, volumes: { [diskOf(name)]: "/srv" }, disks, log });
     authorize(machine.run, ["admin", "root"], fs.readFileSync(`${keyFile}.pub`, "utf8"));
     const readHostKey = () => machine.run(`cut -d' ' -f1,2 ${hostKeyFile}.pub`).trim();
     const vps: Vps = {

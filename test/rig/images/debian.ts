@@ -4,7 +4,10 @@ import * as fs from "node:fs";
 import { cached } from "./cache";
 import { type Log, run } from "./run";
 
-export const release = "bookworm";
+/** Debian 12 and 13. */
+export type Release = "bookworm" | "trixie";
+/** What the stand-in images are made of, and servers where nothing else is asked for. */
+export const RELEASE: Release = "bookworm";
 /** What the stand-in images share. */
 const shared = ["bash", "ca-certificates", "curl", "libnginx-mod-stream", "netcat-openbsd", "nginx-light", "openssl", "procps", "redis-server"];
 /** What only an installation needs, and device nodes: Docker brings its own. */
@@ -20,7 +23,7 @@ const left = [
 ];
 
 /** The path of a tar with a root file system that has these packages. */
-export function debianRoot(log: Log, packages = shared): Promise<string> {
+export function debianRoot(log: Log, packages = shared, release = RELEASE): Promise<string> {
     const hash = createHash("sha256")
         .update(JSON.stringify([release, packages, left]))
         .digest("hex")

@@ -4,16 +4,16 @@ import * as path from "node:path";
 
 import type { RigHost } from "../host";
 import { type Daemon, start } from "../host/daemons";
-import { release } from "../images/debian";
+import type { Release } from "../images/debian";
 import { run } from "../images/run";
 import type { ProxyConfig } from "./proxy";
 
 const port = 3142;
 
 /** Files that make apt on a server get its packages from where the machine gets them, by a proxy on the machine. */
-export async function aptFiles(host: RigHost): Promise<Record<string, string>> {
+export async function aptFiles(host: RigHost, release: Release): Promise<Record<string, string>> {
     const checks = (await aptConfig("Acquire")).filter((line) => /^Acquire::(Check-|Retries)/.test(line));
-    const sources = await machineSources();
+    const sources = await machineSources(release);
     return {
         "/etc/apt/apt.conf.d/80rig": [`Acquire::http::Proxy "http://${host.machine4}:${port}";`, ...checks, ""].join("\n"),
         // A machine that is not this Debian has no such sources: then those stay that debootstrap used.
@@ -22,7 +22,7 @@ export async function aptFiles(host: RigHost): Promise<Record<string, string>> {
 }
 
 /** The lines of the machine's own sources that are this Debian's. */
-async function machineSources(): Promise<string[]> {
+async function machineSources(release: Release): Promise<string[]> {
     const format = ["--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"];
     const lines = (await run("apt-get", ["indextargets", ...format]).catch(() => "")).trim().split("\n");
     return [...new Set(lines)].filter((line) => new RegExp(` ${release}(-updates|-security)? main$`).test(line));

@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 
 import { hashOf } from "../images/cache";
-import { debianRoot } from "../images/debian";
+import { debianRoot, Release } from "../images/debian";
 import { type Log, run } from "../images/run";
 
 const packages = [
@@ -11,8 +11,8 @@ const packages = [
 ];
 
 /** The tag of an image that boots like a small Debian server; made once for an engine. */
-export async function serverImage(dockerHost: string, withDocker: boolean, log: Log): Promise<string> {
-    const root = await debianRoot(log, withDocker ? [...packages, "docker.io"] : packages);
+export async function serverImage(dockerHost: string, release: Release, withDocker: boolean, log: Log): Promise<string> {
+    const root = await debianRoot(log, withDocker ? [...packages, "docker.io"] : packages, release);
     const tag = `forwardemail-rig/server:${path.basename(root, ".tar")}-${hashOf(path.join(__dirname, "Dockerfile"))}`;
     const docker = (argv: string[]) => run("docker", argv, { env: { DOCKER_HOST: dockerHost, DOCKER_BUILDKIT: "0" } });
     if ((await docker(["image", "ls", "--quiet", tag])).trim()) return tag;

@@ -4,6 +4,7 @@ import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { RigHost } from "../host";
+import { type Release, RELEASE } from "../images/debian";
 import { type Log, run } from "../images/run";
 import { aptFiles, startProxy } from "./apt";
 import { connectDisks, type Disk, disksConf, releaseDisks } from "./disks";
@@ -27,6 +28,8 @@ export interface Machine {
 
 export interface MachineArgs {
     name: string;
+    /** @default bookworm */
+    release?: Release;
     /** Keeps its logs; may be shared. */
     dir: string;
     /** Docker is installed already. */
@@ -65,14 +68,14 @@ export async function startMachine(host: RigHost, args: MachineArgs): Promise<Ma
     else if (added) await dockerOf(host, ["stop", "--time", "60", name]); // it started without them, with the host
     await dockerOf(host, ["start", name]);
     await ready(machine);
-    await setUp(host, machine.run, await aptFiles(host));
+    await setUp(host, machine.run, await aptFiles(host, args.release ?? RELEASE));
     log(`vps ${name}: ${machine.address4}, ${machine.address6}`);
     return machine;
 }
 
 async function create(host: RigHost, network: string, machine: Machine, number: number, args: MachineArgs): Promise<void> {
     const { name, directory, address4, address6 } = machine;
-    const image = await serverImage(host.dockerHost, args.docker ?? false, args.log);
+    const image = await serverImage(host.dockerHost, args.release ?? RELEASE, args.docker ?? false, args.log);
     args.log(`vps ${name}: creating`);
     const resolver = path.join(directory, "resolv.conf");
     // Docker's own resolver is out of reach for containers on the server. This one answers if a test makes one answer.
