@@ -1,14 +1,18 @@
 import * as pulumi from "@pulumi/pulumi";
+import { AcmeCertificate } from "./certificates/acme";
 import { createCertificate } from "./certificates/certificates";
+import { Dns } from "./dns/dns";
+import type { MtaSts } from "./dns/mtaSts";
 import { AwsMachine } from "./server/awsMachine";
 import { DockerHost } from "./server/dockerHost";
 import { EVERYWHERE, firewallRules } from "./server/host/firewall";
 import { preflightValues } from "./server/host/preflight";
 import { Machine, Server } from "./server/server";
-import { CATALOGUE, publicNames, servicesOf, under } from "./services/catalogue";
+import { CATALOGUE, servicesOf, under } from "./services/catalogue";
 import { publicUrl } from "./services/environment";
 import { DeploymentSecrets } from "./services/secrets";
 import { Services } from "./services/services";
+import { certificateNames } from "./settings/dns";
 import { ServerSettings, Settings } from "./settings/settings";
 
 /** What a stack tells its operator. */
@@ -22,27 +26,48 @@ export interface Outputs {
     address?: pulumi.Output<string>;
     /** Opens the first-run page: user and password. Secret. */
     firstRun: pulumi.Output<{ username: string; password: string }>;
+    /** What to add to the master file of each zone, where `dns.provider` is zone-file; else what the program has written. */
+    zone?: pulumi.Output<Record<string, string>>;
+    /** The same as a table, with what each record is for. */
+    records?: pulumi.Output<string>;
+    /** Name that the reverse DNS of each address must have: large receivers refuse mail from one without (RFC 1912 §2.1). */
+    reverse?: pulumi.Output<Record<string, string>>;
+    /** Policy that senders may have cached for its maxAge. */
+    mtaSts?: MtaSts;
     /** The private certificate authority to trust, on stacks that have one. */
     authority?: pulumi.Output<string>;
 }
 
-/** The whole deployment, top to bottom: secrets, keys, server, services. */
+/** The whole deployment, top to bottom: secrets, keys, server, services, DNS, certificate. */
 export function deploy(settings: Settings): Outputs {
     const { name } = settings;
     const secrets = new DeploymentSecrets(name, settings);
-    const certificate = createCertificate(name, settings.certificates, publicNames(settings.host, settings.profile), {});
+    const certificate = createCertificate(name, settings.certificates, certificateNames(settings), {});
 
-    const server = createServer(settings, settings.servers[0]);
-    new Services(name, { settings, server, secrets, certificate }, { providers: [server.provider], transformations: [boundTo(server)] });
+    const [place] = settings.servers;
+    const server = createServer(settings, place);
+    const onServer = { providers: [server.provider], transformations: [boundTo(server)] };
+    const acme =
+        settings.certificates.issuer === "acme" ? new AcmeCertificate(name, { settings, acme: settings.certificates, server }, onServer) : undefined;
+    const services = new Services(name, { settings, server, secrets, certificate }, onServer);
 
-    return {
+    const addresses = { ipv4: place.ipv4 ?? server.address!, ipv6: place.ipv6 };
+    const dkim = secrets.dkimPublicKeys;
+    const dns = settings.dns && new Dns(name, { settings, ...addresses, dkim, account: acme?.account, publicKeys: acme?.publicKeys });
+    acme?.issue({ keys: services.keys.place, router: services.router, ...addresses }, [services, ...(dns?.written ?? [])]);
+
+    return defined({
         url: publicUrl(settings, ""),
         endpoints: endpoints(settings),
         version: settings.images.forwardemail.tag,
         address: server.address,
         firstRun: pulumi.secret(secrets.values.adminPassword.apply((password) => ({ username: "admin", password }))),
         authority: certificate.authority,
-    };
+        zone: dns?.zoneFiles,
+        records: dns?.table,
+        reverse: dns && reverseNames(settings, addresses),
+        mtaSts: settings.mtaSts,
+    });
 }
 
 /** This machine, a host that is there, or an instance that is made first; set up where it is not the operator's own machine. */
@@ -83,6 +108,16 @@ function boundTo({ identity, instance }: Server): pulumi.ResourceTransformation 
         identity !== undefined && type.startsWith("docker:") && type !== "docker:index/volume:Volume"
             ? { props, opts: { ...opts, replacementTrigger: identity, deletedWith: instance } }
             : undefined;
+}
+
+/** Without what this stack does not have: Pulumi warns of an output that is undefined. */
+function defined(outputs: Outputs): Outputs {
+    return Object.fromEntries(Object.entries(outputs).filter(([, value]) => value !== undefined)) as unknown as Outputs;
+}
+
+/** Set by the program on AWS (`servers[].aws.reverseDns`); elsewhere by whoever owns the address, at the server's provider. */
+function reverseNames({ host }: Settings, { ipv4, ipv6 }: { ipv4: pulumi.Input<string>; ipv6?: string }): pulumi.Output<Record<string, string>> {
+    return pulumi.output(ipv4).apply((address) => Object.fromEntries([address, ...(ipv6 ? [ipv6] : [])].map((one) => [one, under(host, "mx")])));
 }
 
 function endpoints({ host, profile, network }: Settings): Record<string, string> {

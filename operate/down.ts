@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
 import { removeKeys } from "../components/server/keyFiles";
 import { StateResource, refreshMachines, resourcesOf } from "./machines";
+import { refuseLeaving } from "./mtaSts";
 import { Progress, describe } from "./progress";
 import { stopRehearsal } from "./rehearsal";
 import { Session, openExisting } from "./session";
@@ -17,6 +18,7 @@ Removes containers, network and files of a stack. Mail, databases, generated sec
   --delete-data DEPLOYMENT   also destroys mail, databases, secrets and keys, for good. DEPLOYMENT is the
                              deployment's name (forwardemail-NAME), so that nobody does it by accident
   --rehearse                 the stack's rehearsal, not the stack itself
+  --leave-mta-sts            although senders have an MTA-STS policy that enforces, and refuse other servers for its max age
   --unlock                   removes the lock that a killed operation left behind
 `;
 
@@ -26,6 +28,7 @@ async function main(): Promise<void> {
             stack: { type: "string", default: "dev" },
             "delete-data": { type: "string" },
             rehearse: { type: "boolean" },
+            "leave-mta-sts": { type: "boolean" },
             unlock: { type: "boolean" },
             help: { type: "boolean", short: "h" },
         },
@@ -36,6 +39,8 @@ async function main(): Promise<void> {
     confirmDeletion(doomed, `${readProject().name}-${values.stack}`); // before anything is started
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, log);
     if (values.unlock) await session.stack.cancel();
+    const refusal = refuseLeaving(await session.stack.outputs(), values["leave-mta-sts"] ?? false);
+    if (refusal) throw new Error(refusal);
     await remove(session, doomed !== undefined, log);
     removeKeys(session.settings.servers);
     if (session.rehearsal) await stopRehearsal(session.rehearsal.name, session.rehearsal.directory);

@@ -74,6 +74,7 @@ function made(type: string, name: string): Record<string, unknown> {
             return {
                 privateKeyPem: pulumi.secret(pem("PRIVATE KEY")),
                 privateKeyOpenssh: pulumi.secret(pem("OPENSSH PRIVATE KEY")),
+                publicKeyPem: pem("PUBLIC KEY"),
                 publicKeyOpenssh: `ssh-ed25519 ${name}`,
             };
         case "tls:index/selfSignedCert:SelfSignedCert":
@@ -82,7 +83,7 @@ function made(type: string, name: string): Record<string, unknown> {
         case "tls:index/certRequest:CertRequest":
             return { certRequestPem: pem("CERTIFICATE REQUEST") };
         case "command:local:Command":
-            return { stdout: "1.44", stderr: "" };
+            return { stdout: name.endsWith("-acme-account") ? "https://authority.invalid/acct/1" : "1.44", stderr: "" };
         case "aws:ec2/eip:Eip":
             return { publicIp: "203.0.113.7", allocationId: `${name}-id` };
         default:

@@ -50,9 +50,12 @@ export function reference(): string {
     ]);
     const secrets = Object.entries({
         ...Object.fromEntries(Object.entries(SECRETS).map(([key, { what }]) => [key, what])),
-        dkimKey: "RSA private key, PEM: signs what the deployment itself sends",
+        dkimKey: "RSA private key, PEM, of the first selector of dkim: signs what the deployment itself sends",
         certificateKey: "private key, PEM, of certificates.chainFile",
         sshKey: "private key for servers that are reached over SSH; without one, ssh's own agent and files are used",
+        cloudflareToken: "token of Cloudflare's API (DNS: Edit of the zones), for dns.provider cloudflare; it stays with Pulumi",
+        acmeDnsCredential: "what the server writes DNS-01 records with: token of Cloudflare, secret access key of AWS, or TSIG secret in base64",
+        alertWebhook: 'URL that is told, by a POST with JSON {"text": …}, when a certificate cannot be renewed',
     });
     return `# Configuration
 

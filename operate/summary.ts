@@ -22,8 +22,28 @@ export function summary({ rehearsal, settings }: Session, stack: string, changes
         `  2. Make the administrator's account, add the domain ${domain}, and an alias such as you@${domain}; generate the alias's password.`,
         `  3. Mail client: user name you@${domain} with that password; SSL/TLS (not STARTTLS) on every port above but mx.`,
         ...(outputs.authority ? [`     Trust the private certificate authority: npm run -s output -- authority${option} > authority.pem`] : []),
+        ...dnsSteps(settings, outputs, option),
         "",
         `Stop: npm run down${option ? ` --${option}` : ""} (mail and keys stay)`,
+    ];
+}
+
+/** What is left to do for the names: by the operator where the program does not write them, and the reverse ones. */
+function dnsSteps({ dns, servers }: Session["settings"], outputs: OutputMap, option: string): string[] {
+    if (!dns) return [];
+    const reverse = Object.entries((outputs.reverse?.value ?? {}) as Record<string, string>);
+    const [{ aws }] = servers;
+    return [
+        "",
+        "DNS",
+        ...(dns.provider === "zone-file"
+            ? [
+                  `  What to add to your zones:  npm run -s output -- zone${option}`,
+                  `  What each record is for:    npm run -s output -- records${option}`,
+              ]
+            : [`  ${dns.provider} has the records; what each is for: npm run -s output -- records${option}`]),
+        ...(aws?.reverseDns ? [] : reverse.map(([address, name]) => `  Reverse name, at the server's provider: ${address} must lead to ${name}`)),
+        `  When a domain is in the web interface: npm run domains --${option || " --stack dev"}, then up again: its own key is published then.`,
     ];
 }
 

@@ -2,6 +2,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { RENEW } from "../components/certificates/host/renew";
+import { REGISTER, SECRETS, SET_UP, UNDO_SECRETS, UNDO_SET_UP } from "../components/certificates/host/setUp";
 import { MONGODB, REDIS } from "../components/services/databases";
 import { DOCKER_SOCKET, SshConnection, overSsh } from "../components/server/connection";
 import { DISK } from "../components/server/host/disk";
@@ -113,7 +115,11 @@ function writtenScripts(): string[] {
         disk: DISK,
         firewall: FIREWALL,
         confirm: CONFIRM,
-        undo: [UNDO_SYSTEM, UNDO_ENGINE, UNDO_FIREWALL].map((script) => `(${script}\n)`).join("\n"),
+        register: REGISTER,
+        renew: RENEW,
+        secrets: SECRETS,
+        "set-up": SET_UP,
+        undo: [UNDO_SYSTEM, UNDO_ENGINE, UNDO_FIREWALL, UNDO_SECRETS, UNDO_SET_UP].map((script) => `(${script}\n)`).join("\n"),
         confirmed: overSsh(EXAMPLE, { variables: ["A", "B"], confirm: CONFIRM, patience: 9 })[2],
         ssh: overSsh(EXAMPLE, { variables: ["A", "B"] })[2],
         mongodb: MONGODB,

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { Display, converge } from "./converge";
+import { refusePolicy } from "./mtaSts";
 import { forwardToLoopback } from "./rehearsal";
 import { Session, openSession } from "./session";
 import { summary } from "./summary";
@@ -34,6 +35,8 @@ async function main(): Promise<void> {
     if (!unasked && !process.stdout.isTTY) throw new Error(`Stack ${values.stack} is changed without a question here: no terminal. Fix: add --yes.`);
     const session = await openSession(values.stack, { rehearse: values.rehearse }, log);
     if (values.unlock) await session.stack.cancel();
+    const refusal = refusePolicy(await session.stack.outputs(), session.settings.mtaSts);
+    if (refusal) throw new Error(refusal);
     const display: Display = process.stdout.isTTY ? { live: true, yes: unasked } : { live: false };
     const { ok, changes, outputs } = await converge(session, log, display);
     await publish(session, log);

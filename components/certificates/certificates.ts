@@ -11,6 +11,10 @@ export interface Certificate {
     chain: pulumi.Output<string>;
     /** The private authority to trust, where there is one. */
     authority?: pulumi.Output<string>;
+    /** What the application trusts beside the public authorities. */
+    trusted?: pulumi.Output<string>;
+    /** The server has, or will have, a better one: files are written only where there are none. */
+    replaceable?: boolean;
 }
 
 /**
@@ -20,6 +24,11 @@ export interface Certificate {
 export function createCertificate(name: string, settings: CertificateSettings, names: string[], opts: pulumi.ComponentResourceOptions): Certificate {
     const authority = new PrivateAuthority(name, names, opts);
     if (settings.issuer === "self-signed") return authority.certificate;
+    if (settings.issuer === "acme") {
+        // Serves until the first one comes, and the application trusts it until then.
+        const trusted = pulumi.interpolate`${authority.certificate.chain}${settings.roots ?? ""}`;
+        return { ...authority.certificate, authority: undefined, trusted, replaceable: true };
+    }
     const [, ...above] = settings.chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
     const chain = above.length > 0 ? `${above.join("\n")}\n` : settings.chain;
     return { privateKey: pulumi.secret(settings.key), fullchain: pulumi.output(settings.chain), chain: pulumi.output(chain) };

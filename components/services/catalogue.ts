@@ -22,7 +22,9 @@ export const SERVICE_NAMES = [
 ] as const;
 
 export type ServiceName = (typeof SERVICE_NAMES)[number];
-export type ImageName = "forwardemail" | "mongodb" | "redis" | "nginx";
+export type ServiceImage = "forwardemail" | "mongodb" | "redis" | "nginx";
+/** lego is the ACME client: it runs when a certificate is due, and is no service. */
+export type ImageName = ServiceImage | "lego";
 /** `forwarding` only receives and forwards; `full` also keeps mailboxes, calendars and contacts. */
 export type Profile = "forwarding" | "full";
 /** Data that outlives its container; see store.ts. */
@@ -39,7 +41,7 @@ export type Probe =
     | { kind: "redirect" };
 
 export interface Service {
-    image: ImageName;
+    image: ServiceImage;
     /** User of the image, by name: its number differs between images. */
     user: string;
     /** Smallest profile that runs it. */

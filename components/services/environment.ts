@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Settings } from "../settings/settings";
 import { under } from "./catalogue";
-import { Secrets } from "./secrets";
+import { Secrets, activeSelector } from "./secrets";
 
 type Values = Record<string, pulumi.Input<string>>;
 
@@ -27,7 +27,12 @@ export function applicationEnvironment(settings: Settings, secrets: Secrets): Va
 
 /** Names that the program sets itself and that `environment:` may therefore not set. */
 export function ownedNames(): string[] {
-    const any = { host: "host", network: { portOffset: 0 }, certificates: { issuer: "self-signed" } } as Settings;
+    const any = {
+        host: "host",
+        network: { portOffset: 0 },
+        certificates: { issuer: "self-signed" },
+        dkim: { default: "active" },
+    } as unknown as Settings;
     return Object.keys(owned(any, new Proxy({}, { get: () => pulumi.output("") }) as Secrets));
 }
 
@@ -65,7 +70,7 @@ function identity(settings: Settings): Values {
         ENABLE_MONITOR_SERVER: "false",
         API_RATELIMIT_WHITELIST: "127.0.0.1,", // the image's default lists two addresses of forwardemail.net
         DKIM_DOMAIN_NAME: host,
-        DKIM_KEY_SELECTOR: "default",
+        DKIM_KEY_SELECTOR: activeSelector(settings.dkim),
     };
 }
 
@@ -87,6 +92,7 @@ function keyFiles({ certificates }: Settings): Values {
     const files: Values = { DKIM_PRIVATE_KEY_PATH: `${KEY_DIRECTORY}/dkim.key` };
     // The application submits its own mail to smtp.HOST and verifies the certificate; nobody else knows our authority.
     if (certificates.issuer === "self-signed") files.NODE_EXTRA_CA_CERTS = `${KEY_DIRECTORY}/chain.pem`;
+    if (certificates.issuer === "acme") files.NODE_EXTRA_CA_CERTS = `${KEY_DIRECTORY}/trusted.pem`;
     for (const server of ["WEB", "API", "CALDAV", "CARDDAV"]) {
         files[`${server}_SSL_KEY_PATH`] = `${KEY_DIRECTORY}/privkey.pem`;
         files[`${server}_SSL_CERT_PATH`] = `${KEY_DIRECTORY}/fullchain.pem`;

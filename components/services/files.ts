@@ -26,7 +26,7 @@ export interface FileSetArgs {
     /** Image whose user will read the files; the user's number is looked up in it. */
     image: { reference: string; pulled: pulumi.Resource };
     user: string;
-    /** Content by file name. May be secret. */
+    /** Content by file name; a name that begins with ? is written only where there is none. May be secret. */
     files: Record<string, pulumi.Input<string>>;
     /** Shell lines to run on the host before, such as a check; and after the files are in place, such as a reload. */
     before?: string;
@@ -58,6 +58,7 @@ export function writeFiles(name: string, args: FileSetArgs, opts: pulumi.CustomR
 export const INSTALL = `set -eu
 umask 077
 while read -r file content || [ -n "$file" ]; do # a last line that was cut off is an error of base64, not silence
+    case $file in \\?*) file=\${file#?}; if [ -e "/place/$file" ]; then continue; fi ;; esac
     printf %s "$content" | base64 -d > "/place/.$file.new"
     chown "$OWNER:" "/place/.$file.new"
     chmod 0440 "/place/.$file.new"

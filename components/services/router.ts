@@ -1,20 +1,26 @@
 import { Settings } from "../settings/settings";
-import { CATALOGUE, ServiceName, publicNames, under } from "./catalogue";
+import { policyNames } from "../dns/records";
+import { certificateNames } from "../settings/dns";
+import { CATALOGUE, ServiceName, under } from "./catalogue";
+import { POLICY_PORT, ROUTER_DIRECTORY, policyServers } from "./policies";
 
 /** Where a routed service answers now: the container that has shown that it is healthy. */
 export type Routes = Partial<Record<ServiceName, string>>;
 
-/** Folder of the router's files in its container. */
-export const ROUTER_DIRECTORY = "/etc/forwardemail";
-
 /**
- * nginx.conf of the router: passes TLS on 443 through by the name the client asks for (SNI) and sends port 80 to https.
+ * nginx.conf of the router: passes TLS on 443 through by the name the client asks for (SNI), answers itself at the names of policies.ts, and
+ * sends port 80 to https.
  * `routes` holds container names, which Docker's DNS resolves for each connection: a container that restarts with another
  * address stays reachable, and one that is being replaced gets no connection before it is healthy.
  */
 export function routerConfig(settings: Settings, routes: Routes): string {
     const listen = (port: number) => [`listen ${port};`, ...(settings.network.ipv6 ? [`listen [::]:${port};`] : [])].join(" ");
     const port = 443 + settings.network.portOffset;
+    // An authority follows redirects, but only a certificate that is valid already would let it.
+    const challenges =
+        settings.certificates.issuer === "acme"
+            ? `location ^~ /.well-known/acme-challenge/ { root ${ROUTER_DIRECTORY}/acme; default_type text/plain; }\n        `
+            : "";
     const suffix = port === 443 ? "" : `:${port}`;
     return `# Written by the program; changed by reload, never by hand.
 worker_processes auto;
@@ -33,7 +39,7 @@ stream {
     map_hash_bucket_size 128;
 
     map $ssl_preread_server_name $backend {
-${backends(settings.host, routes)
+${[...backends(settings.host, routes), ...policyNames(settings).map((name) => [name, `127.0.0.1:${POLICY_PORT}`])]
     .map(([name, address]) => `        ${name} ${address};`)
     .join("\n")}
     }
@@ -60,14 +66,14 @@ http {
 
     server {
         ${listen(80)}
-        server_name ${publicNames(settings.host, settings.profile).join(" ")};
-        return 301 https://$host${suffix}$request_uri;
+        server_name ${certificateNames(settings).join(" ")};
+        ${challenges}location / { return 301 https://$host${suffix}$request_uri; }
     }
     server {
         ${listen(80).replaceAll(";", " default_server;")}
-        return 301 https://${settings.host}${suffix}$request_uri;
+        ${challenges}location / { return 301 https://${settings.host}${suffix}$request_uri; }
     }
-}
+${policyServers(settings)}}
 `;
 }
 

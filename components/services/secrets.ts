@@ -1,7 +1,8 @@
-import { createHash } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import * as tls from "@pulumi/tls";
+import type { Settings } from "../settings/settings";
 
 /** Secrets the deployment needs. Each may be given in the stack's config (restore, migration); what is not given is generated once. */
 export const SECRETS = {
@@ -30,19 +31,60 @@ export class DeploymentSecrets extends pulumi.ComponentResource {
     public readonly values: Secrets;
     /** RSA 2048, which every verifier takes (RFC 8301 §3.2), in the PEM that OpenSSL's genrsa writes. Secret. */
     public readonly dkimKey: pulumi.Output<string>;
+    /** Base64 of each selector's public key in DER form, in the order of the selectors. */
+    public readonly dkimPublicKeys: Record<string, pulumi.Output<string>>;
 
-    constructor(name: string, given: { secrets: Partial<Secrets>; dkimKey?: pulumi.Output<string> }, opts?: pulumi.ComponentResourceOptions) {
+    constructor(name: string, given: Given, opts?: pulumi.ComponentResourceOptions) {
         super("forwardemail:services:DeploymentSecrets", `${name}-secrets`, {}, opts);
         const keep = { parent: this, protect: true };
         const names = Object.keys(SECRETS) as SecretName[];
         this.values = Object.fromEntries(
             names.map((key) => [key, pulumi.secret(choose(given.secrets[key], generate(`${name}-${key}`, key, keep)))]),
         ) as Secrets;
-        const dkim = new tls.PrivateKey(`${name}-dkim`, { algorithm: "RSA", rsaBits: 2048 }, keep);
-        this.dkimKey = pulumi.secret(choose(given.dkimKey, dkim.privateKeyPem));
+        const keys = dkimKeys(name, given, { parent: this });
+        this.dkimKey = keys[activeSelector(given.dkim)].privateKey;
+        this.dkimPublicKeys = Object.fromEntries(Object.entries(keys).map(([selector, { publicKey }]) => [selector, publicKey]));
         this.registerOutputs({});
     }
 }
+
+interface DkimPair {
+    privateKey: pulumi.Output<string>;
+    /** Base64 of its DER form. */
+    publicKey: pulumi.Output<string>;
+}
+
+interface Given {
+    secrets: Partial<Secrets>;
+    /** Key of the first selector. */
+    dkimKey?: pulumi.Output<string>;
+    dkim: Settings["dkim"];
+}
+
+/** The selector that signs. */
+export const activeSelector = (dkim: Settings["dkim"]): string => Object.keys(dkim).find((selector) => dkim[selector] === "active")!;
+
+/**
+ * A key for each selector. The active one is protected: it must be retired, and so stay published while mail that it signed is under way,
+ * before it can be taken out of the config.
+ */
+function dkimKeys(name: string, { dkim, dkimKey }: Given, opts: pulumi.CustomResourceOptions): Record<string, DkimPair> {
+    const key = (selector: string, at: number) => {
+        const own = selector === "default" ? `${name}-dkim` : `${name}-dkim-${selector}`;
+        const made = new tls.PrivateKey(own, { algorithm: "RSA", rsaBits: 2048 }, { ...opts, protect: dkim[selector] === "active" });
+        const imported = at === 0 ? dkimKey : undefined;
+        return {
+            privateKey: pulumi.secret(choose(imported, made.privateKeyPem)),
+            publicKey: imported ? pulumi.unsecret(imported.apply(publicKeyOf)) : made.publicKeyPem.apply(bodyOf),
+        };
+    };
+    return Object.fromEntries(Object.keys(dkim).map((selector, at) => [selector, key(selector, at)]));
+}
+
+/** What stands between the lines of a PEM text: the DER form in base64. */
+export const bodyOf = (pem: string): string => pem.replace(/-----[^-]+-----|\s/g, "");
+
+const publicKeyOf = (pem: string): string => createPublicKey(pem).export({ type: "spki", format: "der" }).toString("base64");
 
 /** A given value wins. The generated one is declared all the same: leaving a protected resource out would fail every `up`. */
 function choose(given: pulumi.Output<string> | undefined, generated: pulumi.Output<string>): pulumi.Output<string> {

@@ -3,14 +3,16 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { Certificate } from "../certificates/certificates";
 import { Server } from "../server/server";
+import { policyNames } from "../dns/records";
 import { Settings } from "../settings/settings";
-import { CATALOGUE, ImageName, ServiceName, StoreName, servicesOf } from "./catalogue";
+import { CATALOGUE, ServiceImage, ServiceName, StoreName, servicesOf } from "./catalogue";
 import { containerName, createContainer } from "./container";
 import { mongodb, redis } from "./databases";
 import { KEY_DIRECTORY, STORAGE, applicationEnvironment } from "./environment";
 import { Place, createPlace, writeFiles } from "./files";
 import { createNetwork } from "./network";
-import { ROUTER_DIRECTORY, REFUSE_UNHEALTHY, Routes, reload, routerConfig } from "./router";
+import { ROUTER_DIRECTORY, policyFiles } from "./policies";
+import { REFUSE_UNHEALTHY, Routes, reload, routerConfig } from "./router";
 import { DeploymentSecrets, fingerprints } from "./secrets";
 import { Store, checkTogether } from "./store";
 
@@ -24,11 +26,13 @@ export interface ServicesArgs {
 /** Every container of a deployment on one server, with its network, data and keys. */
 export class Services extends pulumi.ComponentResource {
     public readonly containers: Partial<Record<ServiceName, docker.Container>> = {};
-    private readonly images: Record<ImageName, docker.RemoteImage>;
+    private readonly images: Record<ServiceImage, docker.RemoteImage>;
     private readonly network: docker.Network;
     private readonly stores: Record<StoreName, Store>;
     private readonly together: pulumi.Resource;
-    private readonly keys: { place: Place; written: pulumi.Resource };
+    /** Keys of the application, and files of the router. */
+    public readonly keys: { place: Place; written: pulumi.Resource };
+    public readonly router: Place;
 
     constructor(
         name: string,
@@ -44,15 +48,16 @@ export class Services extends pulumi.ComponentResource {
             { parent: this },
         );
         this.keys = this.writeKeys();
+        this.router = createPlace("router", { name: args.settings.name, directory: args.settings.data.directory }, { parent: this });
         const services = servicesOf(args.settings.profile).filter((service) => service !== "router");
         for (const service of services) this.containers[service] = this.run(service);
         this.containers.router = this.runRouter();
         this.registerOutputs({});
     }
 
-    private pullImages(): Record<ImageName, docker.RemoteImage> {
+    private pullImages(): Record<ServiceImage, docker.RemoteImage> {
         const { settings, server } = this.args;
-        const pull = (image: ImageName) =>
+        const pull = (image: ServiceImage) =>
             new docker.RemoteImage(
                 `${settings.name}-${image}`,
                 // Old images stay: going back to one must not depend on the registry.
@@ -62,14 +67,14 @@ export class Services extends pulumi.ComponentResource {
         return { forwardemail: pull("forwardemail"), mongodb: pull("mongodb"), redis: pull("redis"), nginx: pull("nginx") };
     }
 
-    private image(name: ImageName): { reference: string; pulled: pulumi.Resource } {
+    private image(name: ServiceImage): { reference: string; pulled: pulumi.Resource } {
         return { reference: this.args.settings.images[name].reference, pulled: this.images[name] };
     }
 
     private claimStores(): Record<StoreName, Store> {
         const { settings, server, secrets } = this.args;
         const marks = fingerprints(secrets.values);
-        const claim = (role: StoreName, image: ImageName, user: string) =>
+        const claim = (role: StoreName, image: ServiceImage, user: string) =>
             new Store(role, { server, name: settings.name, ...settings.data, image: this.image(image), user, fingerprints: marks }, { parent: this });
         return {
             mongodb: claim("mongodb", "mongodb", CATALOGUE.mongodb.user),
@@ -85,12 +90,7 @@ export class Services extends pulumi.ComponentResource {
     private writeKeys(): { place: Place; written: pulumi.Resource } {
         const { settings, server, certificate, secrets } = this.args;
         const place = createPlace("keys", { name: settings.name, directory: settings.data.directory }, { parent: this });
-        const files = {
-            "privkey.pem": certificate.privateKey,
-            "fullchain.pem": certificate.fullchain,
-            "chain.pem": certificate.chain,
-            "dkim.key": secrets.dkimKey,
-        };
+        const files = { ...certificateFiles(certificate), "dkim.key": secrets.dkimKey };
         const written = writeFiles(
             `${settings.name}-keys-files`,
             { server, place, image: this.image("forwardemail"), user: CATALOGUE.web.user, files },
@@ -141,8 +141,8 @@ export class Services extends pulumi.ComponentResource {
 
     /** The router knows only containers that are healthy: its configuration depends on them, and moves by reload. */
     private runRouter(): docker.Container {
-        const { settings, server } = this.args;
-        const place = createPlace("router", { name: settings.name, directory: settings.data.directory }, { parent: this });
+        const { settings, server, certificate } = this.args;
+        const place = this.router;
         const routed = (Object.keys(this.containers) as ServiceName[]).filter((service) => CATALOGUE[service].routed);
         const routes = pulumi.all(Object.fromEntries(routed.map((service) => [service, this.containers[service]!.name])));
         const written = writeFiles(
@@ -152,7 +152,12 @@ export class Services extends pulumi.ComponentResource {
                 place,
                 image: this.image("nginx"),
                 user: CATALOGUE.router.user,
-                files: { "nginx.conf": routes.apply((known) => routerConfig(settings, known as Routes)) },
+                files: {
+                    "nginx.conf": routes.apply((known) => routerConfig(settings, known as Routes)),
+                    ...policyFiles(settings),
+                    // Its own copy: each service's keys belong to its user alone.
+                    ...(policyNames(settings).length > 0 ? certificateFiles(certificate) : {}),
+                },
                 before: REFUSE_UNHEALTHY,
                 after: reload(containerName(settings, "router")),
                 environment: { CONTAINERS: routes.apply((known) => Object.values(known).join(" ")) },
@@ -177,8 +182,19 @@ export class Services extends pulumi.ComponentResource {
 
 /** Changes when a process that read its keys at start must start again. Not secret: a hash of long random values. */
 function keysFingerprint(certificate: Certificate, dkimKey: pulumi.Output<string>): pulumi.Output<string> {
-    const hash = pulumi
-        .all([certificate.fullchain, certificate.privateKey, dkimKey])
-        .apply((all) => createHash("sha256").update(all.join()).digest("hex").slice(0, 32));
+    // One that the server renews is not known here: its own hook starts again what reads it.
+    const read = certificate.replaceable ? [dkimKey] : [certificate.fullchain, certificate.privateKey, dkimKey];
+    const hash = pulumi.all(read).apply((all) => createHash("sha256").update(all.join()).digest("hex").slice(0, 32));
     return pulumi.unsecret(hash);
+}
+
+/** The certificate as files; one that is only a stopgap never replaces another. */
+function certificateFiles({ privateKey, fullchain, chain, trusted, replaceable }: Certificate): Record<string, pulumi.Input<string>> {
+    const mark = replaceable ? "?" : "";
+    return {
+        [`${mark}privkey.pem`]: privateKey,
+        [`${mark}fullchain.pem`]: fullchain,
+        [`${mark}chain.pem`]: chain,
+        ...(trusted ? { "trusted.pem": trusted } : {}),
+    };
 }

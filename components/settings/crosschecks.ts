@@ -1,9 +1,10 @@
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import * as path from "node:path";
 import { Problem } from "../errors";
-import { CATALOGUE, ServiceName, publicNames } from "../services/catalogue";
+import { CATALOGUE, ServiceName } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
+import { checkDns, namesOf } from "./dns";
 import { Config } from "./schema";
 import { checkServers, duplicates } from "./servers";
 
@@ -14,7 +15,11 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
         { needs: ["profile"], find: () => checkServices(config) },
         { needs: [], find: () => checkEnvironment(config) },
         { needs: ["network"], find: () => checkNetwork(config) },
-        { needs: ["certificates", "host", "profile"], find: () => checkCertificates(config, raw.certificateKey, directory) },
+        { needs: ["certificates", "host", "domains", "profile", "dns"], find: () => checkCertificates(config, raw.certificateKey, directory) },
+        {
+            needs: ["certificates", "host", "domains", "profile", "servers", "network", "dns", "dkim", "domainRecords"],
+            find: () => checkDns(config, raw, directory),
+        },
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());
@@ -69,7 +74,7 @@ function checkCertificates(config: Config, key: string | undefined, directory: s
         );
         return problems;
     }
-    const missing = publicNames(config.host, config.profile).filter((name) => !leaf.checkHost(name));
+    const missing = namesOf(config).filter((name) => !leaf.checkHost(name));
     if (missing.length > 0) report(`the certificate does not cover ${missing.join(", ")}`, "order one with all of these names");
     if (Date.parse(leaf.validTo) < Date.now()) report(`the certificate expired on ${leaf.validTo}`, "renew it");
     if (key && key !== ENCRYPTED && !keyMatches(leaf, key))

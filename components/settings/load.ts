@@ -7,6 +7,7 @@ import { SECRETS, SecretName } from "../services/secrets";
 import { crossChecks } from "./crosschecks";
 import { Lock, parseLock, selectImages } from "./images";
 import { Context, RawConfig, parse, readProjectFile } from "./parse";
+import { acmeOf, dnsOf, mailDomains } from "./dns";
 import { Config } from "./schema";
 import { dataDirectory, placed } from "./servers";
 import { CertificateSettings, NetworkSettings, Settings } from "./settings";
@@ -34,7 +35,10 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
     return {
         name,
         host: config.host,
-        domains: config.domains.length > 0 ? config.domains : [config.host],
+        domains: mailDomains(config),
+        ...dnsOf(config, raw),
+        dkim: config.dkim,
+        applicationDomains: config.domainRecords,
         profile: config.profile,
         images,
         servers: placed(config, name, raw.sshKey !== undefined),
@@ -51,6 +55,7 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         startTimeout: config.startTimeout,
         secrets: Object.fromEntries((Object.keys(SECRETS) as SecretName[]).filter((key) => raw[key]).map((key) => [key, pulumi.secret(raw[key])])),
         dkimKey: raw.dkimKey ? pulumi.secret(raw.dkimKey) : undefined,
+        alertWebhook: raw.alertWebhook ? pulumi.secret(raw.alertWebhook) : undefined,
         sshKey: raw.sshKey ? pulumi.secret(raw.sshKey) : undefined,
     };
 }
@@ -89,5 +94,6 @@ function network(name: string, config: Config): NetworkSettings {
 
 function certificates(config: Config, raw: RawConfig, directory: string): CertificateSettings {
     if (config.certificates.issuer === "self-signed") return config.certificates;
+    if (config.certificates.issuer === "acme") return acmeOf(config.certificates, config, raw, directory);
     return { issuer: "provided", chain: readProjectFile(directory, config.certificates.chainFile), key: pulumi.secret(raw.certificateKey) };
 }

@@ -33,7 +33,10 @@ export interface Parsed {
 }
 
 /** Flat secret keys of the config: the application's own, and keys of certificates. Never inside an object, where Pulumi would not encrypt them. */
-export const SECRET_KEYS: string[] = [...Object.keys(SECRETS), "dkimKey", "certificateKey", "sshKey"];
+export const SECRET_KEYS: string[] = [
+    ...Object.keys(SECRETS),
+    ...["dkimKey", "certificateKey", "sshKey", "cloudflareToken", "acmeDnsCredential", "alertWebhook"],
+];
 
 /** Structure only: types, formats, unknown keys. All problems at once; the checks across keys follow in crosschecks.ts. */
 export function parse(raw: RawConfig, encrypted: Set<string>): Parsed {
@@ -126,6 +129,7 @@ function checkSecret(key: string, value: string, encrypted: boolean): Problem[] 
         return [{ key, message: "is not an RSA private key of 1024 bits or more in PEM (RFC 8301 §3.2)", fix }];
     if (key === "sshKey" && !/^-----BEGIN [A-Z ]*PRIVATE KEY-----\n/.test(value))
         return [{ key, message: "is not a private key of SSH", fix: "pulumi config set --secret sshKey < ~/.ssh/id_ed25519" }];
+    if (key === "alertWebhook" && !/^https?:\/\/\S+$/.test(value)) return [{ key, message: "is not a URL of http or https", fix }];
     if (!(key in SECRETS)) return [];
     const { format, length, what } = SECRETS[key as SecretName];
     const [pattern, wanted] =

@@ -1,6 +1,8 @@
 import * as net from "node:net";
 import { z } from "zod";
 import { EVERYWHERE } from "../server/host/firewall";
+import { certificates } from "./certificateSchema";
+import { dkim, dns, domainRecords } from "./dnsSchema";
 import { dnsName } from "./names";
 import { networks, server, serviceName } from "./serverSchema";
 
@@ -22,20 +24,6 @@ const subnet4 = z.string("an IPv4 subnet such as 10.89.7.0/24").refine((text) =>
     const isPrivate = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168);
     return isPrivate && (((a * 256 + b) * 256 + c) * 256 + d) % 2 ** (32 - bits) === 0;
 }, "the first address of a private IPv4 subnet of 16 to 26 bits, such as 10.89.7.0/24");
-
-const certificates = z.discriminatedUnion(
-    "issuer",
-    [
-        z.strictObject({ issuer: z.literal("self-signed") }),
-        z.strictObject({
-            issuer: z.literal("provided"),
-            chainFile: z
-                .string("the path of a PEM file: certificate first, then its chain")
-                .describe("PEM file: certificate, then its chain; for every public name. Its key is the secret certificateKey."),
-        }),
-    ],
-    "issuer: self-signed or provided (acme: not available yet)",
-);
 
 const PORT = "a TCP port such as 8080, or a UDP port such as 51820/udp";
 const isPort = (port: number | string) =>
@@ -63,8 +51,9 @@ export const schema = z.strictObject({
                     .optional()
                     .describe("Tag of redis. Default, the newest in the lock file. Another major release is taken only when it is named here."),
                 nginx: z.string("a tag in quotes").optional().describe("Tag of nginx. Default, the newest in the lock file."),
+                lego: z.string("a tag in quotes").optional().describe("Tag of lego, the ACME client. Default, the newest in the lock file."),
             },
-            "a map with lockFile, mongodb, redis, nginx",
+            "a map with lockFile, mongodb, redis, nginx, lego",
         )
         .prefault({}),
     servers: z
@@ -98,6 +87,9 @@ export const schema = z.strictObject({
         )
         .prefault({}),
     certificates: certificates.default({ issuer: "self-signed" }),
+    dns: dns.prefault({}),
+    dkim,
+    domainRecords,
     firewall: z
         .strictObject(
             {

@@ -125,6 +125,11 @@ export const server = z.strictObject(
             .optional()
             .describe("Docker's socket on the server. Default, unix:///var/run/docker.sock."),
         ...sshKeys,
+        ipv4: z.ipv4("an IPv4 address").optional().describe("ssh: public IPv4 address, for DNS. Default, address where it is one."),
+        ipv6: z
+            .ipv6("an IPv6 address")
+            .optional()
+            .describe("ssh: public IPv6 address, for DNS; needs network.ipv6. Default, none: no AAAA record is written."),
         reach: z
             .array(z.string("host:port").regex(/^[a-zA-Z0-9.-]+:\d{1,5}$/, "host:port, such as ghcr.io:443"), "a list of host:port")
             .default(REACH)

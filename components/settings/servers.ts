@@ -1,3 +1,4 @@
+import { isIPv4 } from "node:net";
 import { Problem } from "../errors";
 import { ServiceName, publishedPorts, servicesOf } from "../services/catalogue";
 import { DOCKER_SOCKET, SshConnection, dockerUrl } from "../server/connection";
@@ -30,8 +31,8 @@ function checkServer(server: Config["servers"][number], key: string, config: Con
 }
 
 /** Keys that belong to other kinds of server. */
-function strangers({ kind, address, hostKey, jump, aws }: Config["servers"][number]): string[] {
-    const keys = kind === "local" ? { address, hostKey, jump, aws } : kind === "ssh" ? { aws } : { address, hostKey, jump };
+function strangers({ kind, address, hostKey, jump, ipv4, ipv6, aws }: Config["servers"][number]): string[] {
+    const keys = kind === "local" ? { address, hostKey, jump, ipv4, ipv6, aws } : kind === "ssh" ? { aws } : { address, hostKey, jump, ipv4, ipv6 };
     return Object.entries(keys).flatMap(([name, value]) => (value === undefined ? [] : [name]));
 }
 
@@ -144,7 +145,8 @@ export function dataDirectory({ data, servers }: Config): string | undefined {
 
 /** Servers with the services that "all" stands for, and what is known of how each is reached. `deployment` names their keys' files. */
 export function placed(config: Config, deployment: string, ownKey: boolean): ServerSettings[] {
-    return config.servers.map(({ name, kind, services, reach, blockLists, dockerHost, port, user, address, hostKey, jump, aws, setUp, engine }) => {
+    return config.servers.map((server) => {
+        const { name, kind, services, reach, blockLists, dockerHost, port, user, address, hostKey, jump, aws, setUp, engine, ipv6 } = server;
         const all = services === "all" ? servicesOf(config.profile) : services;
         const place = { name, kind, services: all, dockerHost: dockerHost ?? `unix://${DOCKER_SOCKET}`, reach, blockLists };
         if (kind === "local") return place;
@@ -152,7 +154,8 @@ export function placed(config: Config, deployment: string, ownKey: boolean): Ser
         const login = { alias: `${deployment}-${name}`, port, user: aws ? USER_OF[aws.image] : user, socket, ownKey, jump };
         if (kind === "aws") return { ...place, login, aws, engine };
         const ssh: SshConnection = { ...login, address: address!, hostKey: hostKey! };
-        return { ...place, dockerHost: dockerUrl(ssh), login, ssh, engine: setUp ? engine : undefined };
+        const ipv4 = server.ipv4 ?? (isIPv4(address!) ? address : undefined);
+        return { ...place, ipv4, ipv6, dockerHost: dockerUrl(ssh), login, ssh, engine: setUp ? engine : undefined };
     });
 }
 

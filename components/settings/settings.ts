@@ -1,5 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Login, SshConnection } from "../server/connection";
+import type { ApplicationDomain } from "../dns/records";
+import type { MtaSts } from "../dns/mtaSts";
 import type { Config } from "./schema";
 import { ImageName, Profile, ServiceName } from "../services/catalogue";
 import { SecretName } from "../services/secrets";
@@ -17,6 +19,16 @@ export interface Settings {
     servers: ServerSettings[];
     network: NetworkSettings;
     certificates: CertificateSettings;
+    /** Unset where nobody outside is to find the deployment. */
+    dns?: DnsSettings;
+    /** Policy of the mail domains for TLS between servers; unset, there is none. */
+    mtaSts?: MtaSts;
+    /** Whether the router tells mail clients their servers. */
+    autoconfig: boolean;
+    /** Selectors of the key that signs what the deployment itself sends, in the order of the config. */
+    dkim: Record<string, SelectorState>;
+    /** What the application wants published for its domains. */
+    applicationDomains: Record<string, ApplicationDomain>;
     /** Of hosts that are set up. */
     firewall: { /** Networks in CIDR form. */ sshFrom: string[]; /** Ports of others: `8080`, `51820/udp`. */ allow: Array<number | string> };
     data: { directory?: string; /** Disk for the directory, on the host. */ device?: string; adopt: boolean };
@@ -31,6 +43,8 @@ export interface Settings {
     /** Secrets given in the config instead of generated. */
     secrets: Partial<Record<SecretName, pulumi.Output<string>>>;
     dkimKey?: pulumi.Output<string>;
+    /** Is told when a certificate cannot be renewed: a URL that takes a POST. */
+    alertWebhook?: pulumi.Output<string>;
     /** Private key for servers that are reached over SSH; without one, ssh uses the operator's agent and files. */
     sshKey?: pulumi.Output<string>;
 }
@@ -53,6 +67,9 @@ export interface ServerSettings {
     /** The instance to make, on kind aws. */
     aws?: AwsSettings;
     services: ServiceName[];
+    /** Public addresses for DNS; on kind aws the address is known when it is made. */
+    ipv4?: string;
+    ipv6?: string;
     /** What the host must be able to connect to, `host:port`. */
     reach: string[];
     /** Block lists that are asked about the server's address. */
@@ -75,4 +92,56 @@ export interface NetworkSettings {
 }
 
 export type CertificateSettings =
-    { issuer: "self-signed" } | { issuer: "provided"; /** Certificate and its chain, PEM. */ chain: string; key: pulumi.Output<string> };
+    | { issuer: "self-signed" }
+    | { issuer: "provided"; /** Certificate and its chain, PEM. */ chain: string; key: pulumi.Output<string> }
+    | AcmeSettings;
+
+/** Certificates that the server asks for itself (RFC 8555). */
+export interface AcmeSettings {
+    issuer: "acme";
+    email: string;
+    directory: string;
+    challenge: Challenge;
+    extraNames: string[];
+    /** Roots of an authority that is not public, PEM. */
+    roots?: string;
+    /** Name of the authority in CAA records; unset where it is not known. */
+    caaIssuer?: string;
+    /** Number of the certificate's key. */
+    key: number;
+}
+
+export type Challenge =
+    | { type: "http-01" }
+    | {
+          type: "dns-01";
+          provider: "cloudflare" | "route53" | "rfc2136";
+          /** Plain environment of lego. */ environment: Record<string, string>;
+          /** The variable that takes the secret. */ secretVariable: string;
+          secret: pulumi.Output<string>;
+      };
+
+/** Who keeps the records, and what they say. */
+export interface DnsSettings {
+    provider: "cloudflare" | "route53" | "zone-file";
+    zones: Zone[];
+    /** In seconds. */
+    ttl: number;
+    spf: "softfail" | "fail";
+    dmarc: { policy: "none" | "quarantine" | "reject"; reports?: string };
+    tlsReports?: string;
+    caa: boolean;
+    /** Values of others in record sets that we share, by `NAME TYPE`. */
+    keep: Record<string, string[]>;
+    /** Token of Cloudflare's API. */
+    token?: pulumi.Output<string>;
+}
+
+export interface Zone {
+    name: string;
+    /** Given by the provider. */
+    id?: string;
+    dnssec: boolean;
+}
+
+export type SelectorState = "next" | "active" | "retired";

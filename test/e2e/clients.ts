@@ -155,22 +155,26 @@ export async function readPop3(target: Target, login: { user: string; pass: stri
 }
 
 /** A mail server of somebody else: keeps what it is sent. */
-export async function startSink(address: string): Promise<{ port: number; received: string[]; close(): void }> {
+export async function startSink(
+    address: string,
+): Promise<{ port: number; received: string[]; /** Envelope senders of `received`. */ senders: string[]; close(): void }> {
     const received: string[] = [];
+    const senders: string[] = [];
     const server = new SMTPServer({
         authOptional: true,
         disabledCommands: ["STARTTLS", "AUTH"],
-        onData(stream, _session, done) {
+        onData(stream, { envelope }, done) {
             let text = "";
             stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
             stream.on("end", () => {
                 received.push(text);
+                senders.push(envelope.mailFrom === false ? "" : envelope.mailFrom.address);
                 done();
             });
         },
     });
     await new Promise<void>((resolve) => server.listen(0, address, resolve));
-    return { port: (server.server.address() as net.AddressInfo).port, received, close: () => server.close() };
+    return { port: (server.server.address() as net.AddressInfo).port, received, senders, close: () => server.close() };
 }
 
 /** Which of the ports take a connection. */

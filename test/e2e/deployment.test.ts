@@ -3,9 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SERVICE_NAMES } from "../../components/services/catalogue";
 import { SECRETS, hexKey } from "../../components/services/secrets";
 import { converge } from "../../operate/converge";
+import type { Records } from "../../operate/domainRecords";
+import { findDomains } from "../../operate/domains";
 import { remove } from "../../operate/down";
 import { openStack } from "../../operate/session";
 import { deliver, eventually, makeMailbox, openPorts, poll, readImap, readPop3, request, startSink, submit } from "./clients";
+import { dkimSignature } from "./dkim";
 import { HOST, World } from "./world";
 
 // One story, told in order: each test finds what the one before left. A real engine, a real Docker daemon, real servers.
@@ -17,6 +20,7 @@ const PORTS = [25, 80, 443, 465, 993, 995];
 const ROUTED = ["", "api", "caldav", "carddav"];
 
 let world: World;
+let domainRecords: Records = {};
 let seenSecrets: string[] = [];
 let oldKeys: Record<string, string> = {};
 let sink: Awaited<ReturnType<typeof startSink>>;
@@ -101,6 +105,21 @@ describe("first run", () => {
     test("a domain and an alias", async () => {
         expect(await makeMailbox(world.target, ADMIN, LOGIN)).toEqual([200, 200, 200]);
     });
+
+    test("what DNS must say of the domain is found in the application's database", async () => {
+        const { domains, problems } = await findDomains(world.session);
+        domainRecords = domains;
+        expect(problems).toEqual({});
+        expect(domains).toEqual({
+            [DOMAIN]: {
+                selector: expect.stringMatching(/^fe-[0-9a-f]{10}$/),
+                publicKey: expect.stringMatching(/^MII[A-Za-z0-9+/]{380,}={0,2}$/), // 2048 bits
+                returnPath: "fe-bounces",
+                verification: expect.stringMatching(/^[A-Za-z0-9]{10}$/),
+                previous: [],
+            },
+        });
+    });
 });
 
 describe("mail", () => {
@@ -124,7 +143,11 @@ describe("mail", () => {
     test("submitted on 465 reaches another server, signed with the domain's key; a wrong password is refused", async () => {
         await submit(world.target, LOGIN, { to: "bob@elsewhere.test", subject: "out", text: "hello" });
         const source = await eventually("mail at the sink", 30, async () => sink.received.find((text) => text.includes("Subject: out")));
-        expect(source).toMatch(/DKIM-Signature:[^]*d=example\.org/);
+        const signature = dkimSignature(source);
+        expect(signature).toMatchObject({ domain: DOMAIN, selector: domainRecords[DOMAIN].selector });
+        expect(signature.isBy(domainRecords[DOMAIN].publicKey)).toBe(true);
+        expect(dkimSignature(source.replace("hello", "hullo")).isBy(domainRecords[DOMAIN].publicKey)).toBe(false);
+        expect(sink.senders[sink.received.indexOf(source)]).toMatch(/^[^@]+@fe-bounces\.example\.org$/);
         await expect(submit(world.target, { ...LOGIN, pass: "wrong" }, { to: "bob@elsewhere.test", subject: "no", text: "" })).rejects.toThrow(
             /535|auth/i,
         );

@@ -1,11 +1,11 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import * as path from "node:path";
 import * as tls from "node:tls";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { DOCKER_SOCKET, type SshConnection, quote } from "../../components/server/connection";
 import { FIREWALL, REVERT_SECONDS, firewallTable } from "../../components/server/host/firewall";
@@ -17,6 +17,10 @@ import { PROJECT } from "../../operate/stackFile";
 import { WORK } from "../../operate/workspace";
 import type { Release } from "../rig/images/debian";
 import { type Vps, removeVps, startVps } from "../rig/vps";
+import type { RigHost } from "../rig/host";
+import { policyId, policyText } from "../../components/dns/mtaSts";
+import { request as get, poll } from "./clients";
+import { type Internet, certificateAt, startInternet, watchPorts } from "./internet";
 import { wipe } from "./world";
 import { generateKey, keyForms } from "../rig/providers/keys";
 import { issue, request } from "../rig/providers/certificates";
@@ -87,6 +91,7 @@ interface Place {
     /** Logs in to the server, where it is reached over SSH. */
     sshKey?: string;
     vps?: Vps;
+    rig?: RigHost;
     /** Another bare machine at the same address, with the same disk. Answers its host key. */
     replace?: () => Promise<string>;
     /** Runs a script there as root, not over the connection that is tested. */
@@ -121,6 +126,7 @@ async function rehearsalPlace(): Promise<Place> {
         device: "/dev/disk/by-id/scsi-0RIG_Volume_1",
         sshKey: readFileSync(vps.keyFile, "utf8"),
         vps,
+        rig: host,
         async replace() {
             await removeVps(host, VPS);
             return (await start()).hostKey;
@@ -320,6 +326,126 @@ test.skipIf(isReal)("after a reboot everything is back, the firewall too", async
         ["SSH-", "220 "],
         ["SSH-", "220 "],
     ]);
+});
+
+describe.skipIf(isReal)("the server asks for its certificate itself", () => {
+    let internet: Internet;
+    /** Runs the renewal as its timer would; answers its status and what it said. */
+    const renew = (environment = "RENEW=now") => {
+        const said = place.shell(`${environment} /etc/forwardemail/certificate 2>&1 && echo status 0 || echo status $?`);
+        return { status: Number(/status (\d+)\n$/.exec(said)?.[1]), said };
+    };
+    const served443 = (label: string) => certificateAt(place.address, 443, label ? `${label}.${HOST}` : HOST);
+
+    beforeAll(async () => {
+        internet = await startInternet(place.rig!, path.join(folder, "internet"));
+        writeFileSync(path.join(folder, "roots.pem"), internet.ca.roots);
+        const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
+        config = {
+            ...config,
+            "forwardemail:servers": [{ ...server, ipv6: place.vps!.address6 }],
+            "forwardemail:certificates": {
+                issuer: "acme",
+                email: `hostmaster@${HOST}`,
+                directory: internet.ca.directory,
+                rootsFile: path.join(folder, "roots.pem"),
+                caaIssuer: "ca.test",
+            },
+            "forwardemail:dns": { zones: [{ name: HOST, dnssec: true }] },
+        };
+        writeConfig(config);
+    });
+    afterAll(() => internet?.stop());
+
+    test("an up before its names lead anywhere says so, and the certificate that was given goes on serving", async () => {
+        const { status, text } = command("up", "--yes");
+        expect(text).toMatch(/warning: certificate: no name would pass, so the authority was not asked: .*own\.example\.test: has no address in DNS/);
+        expect(status).toBe(0);
+        expect((await served443("api")).fingerprint256).toBe(leaf.fingerprint256);
+    });
+
+    test("with the records of the stack's output the server has a certificate, for all names, on every port", async () => {
+        await internet.dns.load(JSON.parse(command("output", "zone").text) as Record<string, string>);
+        expect(renew("")).toMatchObject({ status: 0, said: expect.stringMatching(/installed a certificate for .* own\.example\.test/) });
+        for (const [port, label] of [
+            [443, ""],
+            [443, "api"],
+            [443, "mta-sts"],
+            [465, "smtp"],
+            [25, "mx"],
+        ] as Array<[number, string]>) {
+            const certificate = await certificateAt(place.address, port, label ? `${label}.${HOST}` : HOST, internet.ca.roots);
+            expect(certificate.fingerprint256, `${label} ${port}`).not.toBe(leaf.fingerprint256);
+            expect(certificate.checkHost(label ? `${label}.${HOST}` : HOST), `${label} ${port}`).toBeTruthy();
+        }
+        expect(
+            place.shell(`stat -L -c '%a %U' ${data}/keys/privkey.pem; stat -c %u ${data}/keys ${data}/keys/tls/privkey.pem | sort -u | wc -l`),
+        ).toMatch(/^440 .*\n1\n$/);
+    });
+
+    test("the records allow this account alone, name the key that is served, and the policy that is served", async () => {
+        const { account } = JSON.parse(place.shell(`jq -c '{account: .registration.accountURL}' ${data}/acme/accounts/*/*/account.json`)) as {
+            account: string;
+        };
+        expect(internet.dns.ask(`mx.${HOST}`, "CAA")).toContain(`0 issue "ca.test; accounturi=${account}; validationmethods=http-01"`);
+        const spki = createHash("sha256")
+            .update((await certificateAt(place.address, 25, `mx.${HOST}`)).publicKey.export({ type: "spki", format: "der" }))
+            .digest("hex");
+        const tlsa = internet.dns.ask(`_25._tcp.mx.${HOST}`, "TLSA").map((line) =>
+            line
+                .replace(/ (?=\S+$)/g, " ")
+                .toLowerCase()
+                .replace(/^3 1 1 /, "")
+                .replaceAll(" ", ""),
+        );
+        expect(tlsa).toHaveLength(2);
+        expect(tlsa).toContain(spki);
+        const policy = await get({ address: place.address, host: HOST, ca: internet.ca.roots }, "mta-sts", "/.well-known/mta-sts.txt");
+        expect(policy).toMatchObject({ status: 200, headers: { "content-type": expect.stringMatching(/^text\/plain/) } });
+        expect(policy.body).toBe(policyText({ mode: "testing", maxAge: 604_800 }, [`mx.${HOST}`]));
+        expect(internet.dns.ask(`_mta-sts.${HOST}`, "TXT")).toEqual([
+            `"v=STSv1; id=${policyId({ mode: "testing", maxAge: 604_800 }, [`mx.${HOST}`])}"`,
+        ]);
+    });
+
+    test("a second up changes nothing, and a renewal that is not due asks for nothing", () => {
+        expect(command("up", "--yes").text).toContain("Nothing to change");
+        expect(renew("")).toMatchObject({ status: 0, said: expect.stringMatching(/^not due/) });
+        expect(place.shell(`systemctl is-active forwardemail-certificate.timer`)).toBe("active\n");
+    });
+
+    test("a renewal keeps its key, fails no HTTPS request and closes a mail port for a few seconds at most", async () => {
+        const before = await served443("");
+        const watch = poll({ address: place.address, host: HOST, ca: internet.ca.roots }, ["", "api"]);
+        const mail = watchPorts(place.address, [25, 465]);
+        expect(renew()).toMatchObject({ status: 0 });
+        const { failures, requests } = await watch.stop();
+        const gaps = mail.stop();
+        console.log(`renewal: ${requests} HTTPS requests, longest gaps of mail ports ${JSON.stringify(gaps)} ms`);
+        expect(failures).toEqual([]);
+        expect(requests).toBeGreaterThan(50);
+        for (const gap of Object.values(gaps)) expect(gap).toBeLessThan(5000);
+        const after = await served443("");
+        expect(after.fingerprint256).not.toBe(before.fingerprint256);
+        expect(after.publicKey.equals(before.publicKey)).toBe(true);
+        expect(place.shell("docker ps -a --format '{{.Names}}' | grep -c twin || true")).toBe("0\n");
+    });
+
+    test("one for another key, one that lacks a name, and an authority that is gone leave what works in place", async () => {
+        const before = (await served443("")).fingerprint256;
+        place.shell(
+            `cd ${data}/acme && cp leaf-1.pem kept && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out leaf-1.pem 2>/dev/null`,
+        );
+        expect(renew()).toMatchObject({ status: 1, said: expect.stringContaining("it is for another key than ours") });
+        place.shell(`cd ${data}/acme && mv kept leaf-1.pem`);
+        const zone = JSON.parse(command("output", "zone").text) as Record<string, string>;
+        await internet.dns.load({ [HOST]: zone[HOST].replace(/^mta-sts\..*\s(A|AAAA)\s.*$/gm, "") });
+        expect(renew()).toMatchObject({ status: 1, said: expect.stringMatching(/stays as it is.*mta-sts\.own\.example\.test: has no address/) });
+        await internet.dns.load(zone);
+        await internet.ca.stop();
+        expect(renew()).toMatchObject({ status: 1, said: expect.stringContaining("the authority gave none, and the old one stays") });
+        expect((await served443("")).fingerprint256).toBe(before);
+    });
 });
 
 test("many mistakes are told at once, before anything is touched", () => {

@@ -17,6 +17,84 @@ function awsStack(keys: Record<string, unknown> = {}) {
     };
 }
 
+/** A stack with a company's domain, whose records and certificate the program sees to. */
+function mailStack(provider: string, more: Record<string, unknown> = {}) {
+    const id = { cloudflare: "0123456789abcdef0123456789abcdef", route53: "Z0123456789ABC" }[provider];
+    const key = { selector: "fe-1", publicKey: "A".repeat(392), verification: "abc" };
+    return {
+        "forwardemail:host": "mail.example.com",
+        "forwardemail:domains": ["example.com"],
+        "forwardemail:network": {},
+        "forwardemail:data": { directory: "/srv/forwardemail" },
+        "forwardemail:servers": [{ name: "vps", kind: "ssh", address: "203.0.113.7", hostKey: `ssh-ed25519 ${"A".repeat(68)}` }],
+        "forwardemail:certificates": { issuer: "acme", email: "hostmaster@example.com" },
+        "forwardemail:dns": { provider, zones: [{ name: "example.com", id, dnssec: true }], ...more },
+        "forwardemail:dkim": { default: "active", s2: "next" },
+        "forwardemail:domainRecords": { "example.com": key },
+        ...(provider === "cloudflare" ? { "forwardemail:cloudflareToken": { secure: "x" } } : {}),
+    };
+}
+
+describe("DNS", () => {
+    const planned = async (provider: string, more?: Record<string, unknown>) => {
+        const plan = await planStack("dev", { ...LOCK, ...mailStack(provider, more) });
+        return { plan, inputs: (type: string) => plan.filter((r) => r.type === type).map((r) => r.inputs as Record<string, unknown>) };
+    };
+
+    test("on Cloudflare: a resource a record, in the form that its API takes, never through the proxy", async () => {
+        const { plan, inputs } = await planned("cloudflare");
+        const all = inputs("cloudflare:index/dnsRecord:DnsRecord");
+        const of = (name: string, type: string) => all.filter((one) => one.name === name && one.type === type);
+        expect(all.length).toBeGreaterThan(60);
+        for (const one of all) {
+            expect(one).toMatchObject({ zoneId: "0123456789abcdef0123456789abcdef", proxied: false, ttl: 300 });
+            expect(one.name).toMatch(/(^|\.)example\.com$/);
+            expect("content" in one, JSON.stringify(one)).toBe(!("data" in one));
+            if (one.type === "TXT") for (const text of (one.content as string).match(/"[^"]*"/g)!) expect(text.length).toBeLessThanOrEqual(257);
+        }
+        expect(of("fe-1._domainkey.example.com", "TXT")[0].content).toMatch(/^"v=DKIM1; k=rsa; p=A{200,}" "A+"$/);
+        expect(of("example.com", "MX")).toMatchObject([{ content: "mx.mail.example.com", priority: 10 }]);
+        expect(of("_imaps._tcp.example.com", "SRV")).toMatchObject([
+            { data: { priority: 0, weight: 1, port: 993, target: "imap.mail.example.com" }, priority: 0 },
+        ]);
+        expect(of("mail.example.com", "CAA").find((one) => (one.data as { tag: string }).tag === "issue")!.data).toMatchObject({
+            flags: 0,
+            tag: "issue",
+            value: expect.stringContaining("accounturi=https://authority.invalid/acct/1"),
+        });
+        expect(of("_25._tcp.mx.mail.example.com", "TLSA")).toHaveLength(2);
+        expect(JSON.stringify(plan)).not.toContain('"apiToken":"x"');
+    });
+
+    test("on Route 53: a record set a name and type, which others' values do not leave", async () => {
+        const sets = (await planned("route53")).inputs("aws:route53/record:Record");
+        const of = (all: Record<string, unknown>[], name: string, type: string) => all.find((one) => one.name === name && one.type === type)!;
+        expect(new Set(sets.map(({ name, type }) => `${name} ${type}`)).size).toBe(sets.length);
+        expect(of(sets, "example.com", "TXT")).toMatchObject({
+            records: ["v=spf1 mx ~all", "forward-email-site-verification=abc"],
+            allowOverwrite: false,
+        });
+        expect((of(sets, "fe-1._domainkey.example.com", "TXT").records as string[])[0]).toMatch(/^v=DKIM1; k=rsa; p=A+""A+$/);
+        expect(of(sets, "mail.example.com", "CAA").records).toHaveLength(4);
+        const keep = { "example.com TXT": ["google-site-verification=x"] };
+        const kept = of((await planned("route53", { keep })).inputs("aws:route53/record:Record"), "example.com", "TXT");
+        expect(kept).toMatchObject({
+            records: ["v=spf1 mx ~all", "forward-email-site-verification=abc", "google-site-verification=x"],
+            allowOverwrite: true,
+        });
+    });
+
+    test("the certificate is asked for when the names are written and the router answers; the account's key is protected, retired ones are not", async () => {
+        const { plan } = await planned("cloudflare");
+        const one = (name: string) => plan.find((r) => r.name === name)!;
+        const depends = one("forwardemail-dev-certificate").options.dependsOn as string[];
+        expect(depends.some((name) => name === "forwardemail-dev-mail.example.com-A")).toBe(true);
+        expect(depends.some((name) => name === "forwardemail-dev-router")).toBe(true);
+        expect(one("forwardemail-dev-acme-account-key").options.protect).toBe(true);
+        expect([one("forwardemail-dev-dkim").options.protect, one("forwardemail-dev-dkim-s2").options.protect ?? false]).toEqual([true, false]);
+    });
+});
+
 describe("the plan of each kind of stack, as a reviewer sees it", () => {
     test.each<[string, Record<string, unknown>]>([
         ["dev", {}],
@@ -35,6 +113,7 @@ describe("the plan of each kind of stack, as a reviewer sees it", () => {
         ],
         ["forwarding", { "forwardemail:profile": "forwarding" }],
         ["aws", awsStack()],
+        ["acme", mailStack("zone-file")],
     ])("%s", async (name, overlay) => {
         const plan = await planStack("dev", { ...LOCK, ...overlay });
         await expect(`${JSON.stringify(plan, null, 2)}\n`).toMatchFileSnapshot(`golden/${name}.json`);

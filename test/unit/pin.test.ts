@@ -49,7 +49,13 @@ test("a registry that does not answer is named", async () => {
 test("tags without a digest are looked up once, beside the committed lock file", async () => {
     const lockFile = path.join(folder, "committed.json");
     const family = (digest: string | null) => ({ repository: `${at()}/x`, releases: { "v1.0.0": { digest } } });
-    const committed = JSON.stringify({ forwardemail: family(null), mongodb: family(DIGEST), redis: family(DIGEST), nginx: family(DIGEST) });
+    const committed = JSON.stringify({
+        forwardemail: family(null),
+        mongodb: family(DIGEST),
+        redis: family(DIGEST),
+        nginx: family(DIGEST),
+        lego: family(DIGEST),
+    });
     writeFileSync(lockFile, committed);
     const config = { "forwardemail:images": { lockFile } };
     const file = path.join(folder, "local", "images.lock.json");

@@ -46,7 +46,7 @@ describe("every stand-in", () => {
     test("is an executable that answers with its port, as the engine expects", async () => {
         const bin = await mkdtemp(join(tmpdir(), "providers-"));
         await installProviders(bin);
-        for (const name of ["aws", "command", "tls", "random"]) {
+        for (const name of ["aws", "cloudflare", "command", "tls", "random"]) {
             const plugin = spawn(join(bin, `pulumi-resource-${name}`), ["127.0.0.1:1"]);
             const [line] = await once(plugin.stdout, "data");
             plugin.kill();

@@ -9,6 +9,7 @@ import { applicationProbe, healthcheck, hasStartInterval, mongoPingMessage, prob
 import { pinnedAddress } from "../../components/services/network";
 import { routerConfig } from "../../components/services/router";
 import { hexKey } from "../../components/services/secrets";
+import { policyFiles } from "../../components/services/policies";
 import { Settings } from "../../components/settings/settings";
 
 describe("catalogue", () => {
@@ -135,7 +136,21 @@ describe("network", () => {
 });
 
 describe("router", () => {
-    const settings = { host: "m.example", profile: "full", network: { ipv6: true, portOffset: 10000 } } as Settings;
+    const settings = {
+        ...{ host: "m.example", domains: ["m.example"], profile: "full", autoconfig: false },
+        network: { ipv6: true, portOffset: 10000 },
+        certificates: { issuer: "self-signed" },
+    } as unknown as Settings;
+
+    test("what it answers itself: challenges, policy, and the servers of mail clients", () => {
+        const own = {
+            ...settings,
+            ...{ domains: ["a.example", "b.example"], mtaSts: { mode: "testing", maxAge: 86400 }, autoconfig: true },
+            certificates: { issuer: "acme" },
+        } as Settings;
+        expect(routerConfig(own, { web: "web-1" })).toMatchSnapshot();
+        expect(policyFiles(own)).toMatchSnapshot();
+    });
 
     test("the whole configuration", () => {
         expect(routerConfig(settings, { web: "web-1", api: "api-1", caldav: "dav-1", carddav: "dav-2" })).toMatchSnapshot();

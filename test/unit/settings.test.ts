@@ -225,11 +225,12 @@ describe("bad input, each with one clear message", () => {
         ["an owned variable", { environment: { SMTP_PORT: "587" } }, "environment.SMTP_PORT: the program sets this variable itself"],
         ["a variable that is no text", { environment: { FOO: 1 } }, "environment.FOO: got 1, wanted text in quotes"],
         ["a variable with a bad name", { environment: { "foo-bar": "1" } }, 'environment: got the name "foo-bar", wanted a name of capital letters'],
+        ...dnsMistakes(),
         ["a relative data directory", { data: { directory: "data" } }, 'data.directory: got "data", wanted a folder of its own'],
         [
-            "an issuer that comes later",
-            { certificates: { issuer: "acme" } },
-            'certificates.issuer: got "acme", wanted issuer: self-signed or provided (acme: not available yet)',
+            "an issuer that nobody knows",
+            { certificates: { issuer: "letsencrypt" } },
+            'certificates.issuer: got "letsencrypt", wanted issuer: self-signed, provided or acme',
         ],
         [
             "a provided certificate without its file",
@@ -338,3 +339,88 @@ test("the newest release is by number, not by text, and a pre-release only for w
     expect(newest(["v1.0.0-rc1"])).toBe("v1.0.0-rc1");
     expect(newest(["7.0", "7.0.28"])).toBe("7.0.28");
 });
+
+/** Mistakes of DNS and certificates on a server that is reached over SSH, each with what is said of it. */
+function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
+    const vps = { name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY };
+    const on = (keys: Record<string, unknown>, server: Record<string, unknown> = {}) => ({ servers: [{ ...vps, ...server }], ...keys });
+    const acme = (keys: Record<string, unknown> = {}, more: Record<string, unknown> = {}) =>
+        on({ certificates: { issuer: "acme", email: "me@example.com", ...keys }, ...more });
+    const dns01 = (keys: Record<string, unknown>) => acme({ challenge: "dns-01", ...keys });
+    const CLOUDFLARE = "0123456789abcdef0123456789abcdef";
+    return [
+        [
+            "a domain in no zone",
+            on({ domains: ["other.org"], dns: { zones: [{ name: "example.com" }] } }),
+            "dns.zones: other.org is in none of them: example.com",
+        ],
+        [
+            "a zone without its id",
+            on({ dns: { provider: "route53", zones: [{ name: "example.com" }] } }),
+            "dns.zones[0].id: is missing, wanted the id that route53",
+        ],
+        [
+            "another provider's id",
+            on({ dns: { provider: "route53", zones: [{ name: "example.com", id: CLOUDFLARE }] } }),
+            `dns.zones[0].id: got ${CLOUDFLARE}, wanted the id that route53`,
+        ],
+        ["no zones for a provider", on({ dns: { provider: "route53" } }), "dns.zones: is empty, and route53 wants the id of each zone"],
+        [
+            "Cloudflare without a token",
+            on({ dns: { provider: "cloudflare", zones: [{ name: "example.com", id: CLOUDFLARE }] } }),
+            "cloudflareToken: is missing, wanted a token of Cloudflare's API",
+        ],
+        [
+            "others' values where they are left alone",
+            on({ dns: { keep: { "example.com TXT": ["x"] } } }),
+            "dns.keep: means nothing but with provider route53",
+        ],
+        ["records of this machine", { dns: { provider: "zone-file" } }, "servers[0].ipv4: is missing, and dns.provider zone-file writes it"],
+        ["records of a host that is only named", on({}, { address: "vps.example.com" }), "servers[0].ipv4: is missing"],
+        ["an IPv6 address that hides senders", on({}, { ipv6: "2001:db8::1" }), "servers[0].ipv6: got an address while network.ipv6 is false"],
+        [
+            "a domain that is a service's name",
+            on({ domains: ["example.com", "fe-bounces.example.com"] }),
+            "domains: fe-bounces.example.com would be a name",
+        ],
+        ["a policy that nobody would read", on({ dns: { mtaSts: { mode: "enforce" } } }), "dns.mtaSts.mode: got enforce with issuer self-signed"],
+        [
+            "mail clients without mailboxes",
+            on({ profile: "forwarding", dns: { autoconfig: true } }),
+            "dns.autoconfig: got true with profile forwarding",
+        ],
+        ["no selector that signs", { dkim: { a: "next" } }, "dkim: got no active selector, wanted one"],
+        ["two selectors that sign", { dkim: { a: "active", b: "active" } }, "dkim: got 2 active selectors: a, b, wanted one"],
+        ["a state that nobody knows", { dkim: { default: "old" } }, 'dkim.default: got "old", wanted next, active or retired'],
+        [
+            "the application's selector",
+            on({ domainRecords: { "mail.example.com": { selector: "default", publicKey: "A".repeat(200) } } }),
+            "dkim.default: is the application's own selector for mail.example.com",
+        ],
+        [
+            "acme on this machine",
+            { certificates: { issuer: "acme", email: "me@example.com" } },
+            "certificates.issuer: got acme on a server that the program does not set up",
+        ],
+        [
+            "a wildcard by http-01",
+            acme({ extraNames: ["*.example.com"] }),
+            "certificates.extraNames: got *.example.com with http-01, which cannot show a wildcard",
+        ],
+        ["http-01 on another port", acme({}, { network: { portOffset: 10 } }), "certificates.challenge: got http-01 with network.portOffset"],
+        [
+            "staging of another authority",
+            acme({ staging: true, directory: "https://ca.example/dir" }),
+            "certificates.staging: got true together with a directory",
+        ],
+        ["roots that are none", acme({ rootsFile: "package.json" }), "certificates.rootsFile: package.json cannot be read as PEM certificates"],
+        ["dns-01 without a writer", dns01({}), "certificates.dnsProvider: is missing, and dns-01 writes a record"],
+        ["dns-01 without credentials", dns01({ dnsProvider: "cloudflare" }), "acmeDnsCredential: is missing, wanted the API token"],
+        ["dns-01 without a name server", dns01({ dnsProvider: "rfc2136" }), "certificates.nameserver: is missing, and dns-01 by rfc2136 needs it"],
+        [
+            "an authority without TLS",
+            acme({ directory: "http://ca.example/dir" }),
+            'certificates.directory: got "http://ca.example/dir", wanted an https URL',
+        ],
+    ];
+}

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import * as fs from "node:fs";
-import * as path from "node:path";
+import { inFile, readFile, type WithAccount as With } from "../providers/account";
 
 /** Objects of one kind by id. */
 type Table<Row> = Record<string, Row>;
@@ -26,6 +25,19 @@ export interface Tables {
     rolePolicies: Table<{ role: string }>;
     instanceProfiles: Table<{ role: string }>;
     instances: Table<Instance>;
+    /** Without their own SOA and NS, which every zone has. */
+    hostedZones: Table<{ name: string }>;
+    recordSets: Table<RecordSet>;
+}
+
+/** Records of one name and type. Texts are quoted, as the API has them. */
+export interface RecordSet {
+    zoneId: string;
+    /** In lower case, without a final dot. */
+    name: string;
+    type: string;
+    ttl: number;
+    records: string[];
 }
 
 export interface SecurityGroupRule {
@@ -87,6 +99,7 @@ export function newAccount(region = "eu-central-1"): Account {
             addresses: {},
             addressDomainNames: {},
         },
+        ...{ hostedZones: {}, recordSets: {} },
         ...{ addressAssociations: {}, volumes: {}, volumeAttachments: {}, roles: {}, rolePolicies: {}, instanceProfiles: {}, instances: {} },
         images: Object.fromEntries(images.map(({ id, architecture }) => [id, architecture])),
         parameters: Object.fromEntries(images.map(({ id, parameter }) => [parameter, id])),
@@ -95,23 +108,13 @@ export function newAccount(region = "eu-central-1"): Account {
 }
 
 /** Does one thing with the account, of which no other is in the midst. It is kept only if the thing does not fail. */
-export type WithAccount = <T>(use: (account: Account) => T | Promise<T>) => Promise<T>;
+export type WithAccount = With<Account>;
 
 /** The account in a file. Other processes may use it too, but not at the same time. */
-export function accountIn(file: string): WithAccount {
-    let last: Promise<unknown> = Promise.resolve();
-    return (use) => {
-        const next = last.then(async () => {
-            const account = readAccount(file);
-            const answer = await use(account);
-            fs.mkdirSync(path.dirname(file), { recursive: true });
-            fs.writeFileSync(`${file}.new`, JSON.stringify(account, null, 4));
-            fs.renameSync(`${file}.new`, file);
-            return answer;
-        });
-        last = next.catch(() => undefined);
-        return next;
-    };
-}
+export const accountIn = (file: string): WithAccount => inFile(file, readAccount);
 
-export const readAccount = (file: string): Account => (fs.existsSync(file) ? (JSON.parse(fs.readFileSync(file, "utf8")) as Account) : newAccount());
+/** The account in a file, also one of a time before Route 53, or a new one. */
+export function readAccount(file: string): Account {
+    const kept = readFile<Account>(file);
+    return kept ? { ...{ hostedZones: {}, recordSets: {} }, ...kept } : newAccount();
+}

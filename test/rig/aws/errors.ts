@@ -19,6 +19,8 @@ const notFound: Record<keyof Tables, [code: string, what: string]> = {
     rolePolicies: ["NoSuchEntity", "role policy with name"],
     instanceProfiles: ["NoSuchEntity", "instance profile with name"],
     instances: ["InvalidInstanceID.NotFound", "instance ID"],
+    hostedZones: ["NoSuchHostedZone", "hosted zone"],
+    recordSets: ["InvalidChangeBatch", "resource record set"],
 };
 
 /** An answer of the API that says no. */

@@ -5,6 +5,7 @@ import { instance } from "./instance";
 import { lookups } from "./lookups";
 import { internetGateway, route, routeTable, routeTableAssociation, subnet, vpc } from "./network";
 import type { Cloud } from "./resource";
+import { record } from "./route53";
 import { securityGroup, securityGroupRule } from "./security";
 import { volume, volumeAttachment } from "./storage";
 
@@ -31,6 +32,7 @@ export const awsProvider = (cloud: Cloud) =>
             "aws:iam/rolePolicy:RolePolicy": rolePolicy(cloud),
             "aws:iam/instanceProfile:InstanceProfile": instanceProfile(cloud),
             "aws:ec2/instance:Instance": instance(cloud),
+            "aws:route53/record:Record": record(cloud),
         },
         lookups(cloud),
     );

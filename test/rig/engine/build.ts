@@ -13,6 +13,8 @@ export interface Binary {
     package: string;
     /** Variables that the linker sets. */
     variables?: Record<string, string>;
+    /** Build tags. */
+    tags?: string[];
     /** How long a build takes where nothing is cached. */
     takes: string;
 }
@@ -49,7 +51,7 @@ export async function build(binary: Binary, log: Log): Promise<string> {
     const go = await goVersion();
     const { folder } = binary;
     const variables = Object.entries(binary.variables ?? {}).map(([name, value]) => `-X ${name}=${value}`);
-    const flags = ["-trimpath", "-buildvcs=false", "-ldflags", ["-s", "-w", ...variables].join(" ")];
+    const flags = ["-trimpath", "-buildvcs=false", "-ldflags", ["-s", "-w", ...variables].join(" "), ...tagFlags(binary)];
     const key = createHash("sha256")
         .update([hashOf(folder), go, binary.package, ...flags].join("\0"))
         .digest("hex")
@@ -64,6 +66,8 @@ export async function build(binary: Binary, log: Log): Promise<string> {
         }
     });
 }
+
+const tagFlags = ({ tags }: Binary): string[] => (tags ? ["-tags", tags.join(",")] : []);
 
 /** Most failures are a network that does not let Go fetch modules; the compiler's own words speak for themselves. */
 function hint(message: string): string {

@@ -8,6 +8,8 @@ import { enter } from "./network";
 export interface Daemon {
     program: string;
     argv: string[];
+    /** Added to this process's own environment. */
+    env?: Record<string, string>;
     /** Programs that must not be left from an earlier start. */
     processes: string[];
     /** Left out: the machine's own. */
@@ -19,7 +21,7 @@ export interface Daemon {
     ready(): Promise<boolean>;
 }
 
-const programs = ["dockerd", "containerd", "containerd-shim-runc-v2", "docker-registry", "node"];
+const programs = ["dockerd", "containerd", "containerd-shim-runc-v2", "docker-registry", "named", "node", "pebble"];
 
 /** Processes of a host: its programs, started with a file below its own run directory. Unlike a pid file, never stale. */
 export function processesOf(runDir: string, names = programs): number[] {
@@ -46,7 +48,7 @@ export async function start(daemon: Daemon, seconds: number): Promise<void> {
     const log = fs.openSync(daemon.logFile, "a");
     const command = [daemon.program, ...daemon.argv];
     const [program, ...argv] = daemon.namespace ? enter(daemon.namespace, command) : command;
-    const child = spawn(program, argv, { detached: true, stdio: ["ignore", log, log] });
+    const child = spawn(program, argv, { detached: true, env: { ...process.env, ...daemon.env }, stdio: ["ignore", log, log] });
     fs.closeSync(log);
     child.unref();
     let ended = "";

@@ -1,7 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { type Log, run } from "../images/run";
 
-/** Programs that a host needs, and their packages on Debian and Ubuntu. */
+/** Programs that the rehearsal needs, and their packages on Debian and Ubuntu. */
 const tools = {
     dockerd: "docker.io",
     docker: "docker.io",
@@ -13,20 +13,30 @@ const tools = {
     nsenter: "util-linux",
     ssh: "openssh-client",
     sshd: "openssh-server",
+    named: "bind9",
+    "named-checkzone": "bind9-utils",
+    rndc: "bind9-utils",
+    dig: "bind9-dnsutils",
 };
+type Tool = keyof typeof tools;
+
+/** What only a DNS server on a host needs (dns.ts). */
+export const dnsTools: Tool[] = ["named", "named-checkzone", "rndc", "dig"];
+const hostTools = (Object.keys(tools) as Tool[]).filter((tool) => !dnsTools.includes(tool));
 
 /** Services of these packages that would start with the machine. */
-const units: Partial<Record<keyof typeof tools, string[]>> = {
+const units: Partial<Record<Tool, string[]>> = {
     dockerd: ["docker.service", "docker.socket"],
     "docker-registry": ["docker-registry.service"],
     nft: ["nftables.service"],
     sshd: ["ssh.service", "ssh.socket"],
+    named: ["named.service"],
 };
 
-/** Makes sure that a host can be started, installing what is missing where that is possible. */
-export async function needTools(log: Log): Promise<void> {
+/** Makes sure that programs are there, those of a host where nothing else is asked for; installs what is missing where that is possible. */
+export async function needTools(log: Log, wanted = hostTools): Promise<void> {
     if (process.getuid?.() !== 0) throw new Error("The rehearsal starts a Docker engine in a network namespace of its own: run as root.");
-    const missing = await missingTools();
+    const missing = await missingTools(wanted);
     if (missing.length === 0) return;
     const packages = [...new Set(missing.map((tool) => tools[tool]))].join(" ");
     log(`host: installing ${packages}`);
@@ -40,12 +50,12 @@ export async function needTools(log: Log): Promise<void> {
             cause: error,
         });
     }
-    const still = await missingTools();
+    const still = await missingTools(wanted);
     if (still.length > 0) throw new Error(`${packages} are installed, but ${still.join(", ")} cannot be found on PATH.`);
 }
 
 /** Packages start their services when they are installed; ours are wanted as programs only (Debian policy 9.3.3.2, policy-rc.d). */
-async function withoutServices(installed: (keyof typeof tools)[], install: () => Promise<unknown>): Promise<void> {
+async function withoutServices(installed: Tool[], install: () => Promise<unknown>): Promise<void> {
     const policy = "/usr/sbin/policy-rc.d";
     const ours = !existsSync(policy);
     if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
@@ -57,8 +67,7 @@ async function withoutServices(installed: (keyof typeof tools)[], install: () =>
     for (const tool of installed) for (const unit of units[tool] ?? []) await run("systemctl", ["disable", unit]).catch(() => undefined);
 }
 
-async function missingTools(): Promise<(keyof typeof tools)[]> {
-    const names = Object.keys(tools) as (keyof typeof tools)[];
+async function missingTools(names: Tool[]): Promise<Tool[]> {
     const found = await Promise.all(names.map((name) => run("sh", ["-c", `command -v ${name}`]).catch(() => "")));
     return names.filter((_, i) => found[i] === "");
 }

@@ -4,6 +4,7 @@ import * as path from "node:path";
 
 import { cached, hashOf } from "./cache";
 import { debianRoot } from "./debian";
+import { buildLego } from "./lego";
 import { type Log, run } from "./run";
 
 export interface BuildArgs {
@@ -21,7 +22,7 @@ export interface LockedImage {
     releases: Record<string, { digest: string }>;
 }
 
-export type ImagesLock = Record<"forwardemail" | "mongodb" | "redis" | "nginx", LockedImage>;
+export type ImagesLock = Record<"forwardemail" | "mongodb" | "redis" | "nginx" | "lego", LockedImage>;
 
 /** Releases of the application double, and what each one breaks. */
 const applications: Record<string, string> = {
@@ -33,7 +34,12 @@ const applications: Record<string, string> = {
     "v2.16.3-hang": "hang",
 };
 /** Releases of everything else: the newest known ones of the real images. */
-const others = { mongodb: ["library/mongo", "7.0.28"], redis: ["library/redis", "7.4.7"], nginx: ["library/nginx", "1.28.0"] } as const;
+const others = {
+    mongodb: ["library/mongo", "7.0.28"],
+    redis: ["library/redis", "7.4.7"],
+    nginx: ["library/nginx", "1.28.0"],
+    lego: ["goacme/lego", "v5.6.0"],
+} as const;
 
 const services = ["web", "api", "bree", "smtp", "smtp-bree", "mx", "imap", "pop3", "sqlite", "sqlite-bree", "caldav", "carddav"];
 
@@ -41,11 +47,12 @@ const tagOf = (name: string) => `forwardemail-rig/${name}`;
 
 /** Builds every stand-in and pushes it; does nothing when sources are unchanged and the registry still has them all. */
 export async function buildImages(args: BuildArgs): Promise<ImagesLock> {
-    const key = [args.dockerHost, args.registry, hashOf(__dirname), hashOf(args.mongod)].join(" ");
+    const lego = await buildLego(args.log);
+    const key = [args.dockerHost, args.registry, hashOf(__dirname), hashOf(args.mongod), path.basename(lego)].join(" ");
     let isFresh = false;
     const lockFile = await cached(`images-${createHash("sha256").update(key).digest("hex").slice(0, 16)}.json`, async (file) => {
         isFresh = true;
-        fs.writeFileSync(file, JSON.stringify(await buildAndPush(args), null, 4));
+        fs.writeFileSync(file, JSON.stringify(await buildAndPush(args, lego), null, 4));
     });
     const lock = JSON.parse(fs.readFileSync(lockFile, "utf8")) as ImagesLock;
     if (isFresh || (await isPushed(args, lock))) return lock;
@@ -66,13 +73,14 @@ async function isPushed(args: BuildArgs, lock: ImagesLock): Promise<boolean> {
     }
 }
 
-async function buildAndPush(args: BuildArgs): Promise<ImagesLock> {
+async function buildAndPush(args: BuildArgs, lego: string): Promise<ImagesLock> {
     args.log("stand-in images: building (20 s, the first time 2 minutes)");
     const base = await npmInstall("base", args.log);
     const node = path.join(base, "node_modules", `node-linux-${process.arch}`, "bin", "node");
     await build(args, "base", { "rootfs.tar": await debianRoot(args.log), node });
     await build(args, "nginx", {}, { BASE: tagOf("base") });
     await build(args, "redis", {}, { BASE: tagOf("base") });
+    await build(args, "lego", { lego }, { BASE: tagOf("base") });
     const mongodb = await npmInstall("mongodb", args.log);
     await build(args, "mongodb", { mongod: args.mongod, node_modules: path.join(mongodb, "node_modules") }, { BASE: tagOf("base") });
     await build(args, "app", { "": `${await bundle(args.log)}/.` }, { BASE: tagOf("base") });

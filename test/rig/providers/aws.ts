@@ -5,13 +5,10 @@ import type { Hardware } from "../aws/hardware";
 import { awsProvider } from "../aws/resources";
 import { folderOf, rigHardware } from "../aws/rig";
 import { startHost } from "../host";
+import { rigOf } from "./account";
 
-/** The rig whose host the instances are on, as the rehearsal names it. */
-function rig(): { name: string; dir: string } {
-    const text = process.env.FORWARDEMAIL_RIG;
-    if (!text) throw new Error("stand-in aws provider: FORWARDEMAIL_RIG does not say which rig this is for");
-    return JSON.parse(text) as { name: string; dir: string };
-}
+/** The rig whose host the instances are on. */
+const rig = () => rigOf("aws");
 
 let hardware: Promise<Hardware> | undefined;
 

@@ -13,7 +13,7 @@ export async function installProviders(binDir: string): Promise<void> {
     const { outputFiles } = await build({ ...options, external: ["./aws"], entryPoints, outdir: binDir });
     for (const { path, contents } of outputFiles) await replaceFile(path, contents);
     const programs: Record<string, string> = { "pulumi-language-nodejs": `"${join(binDir, "language.js")}"` };
-    for (const name of ["command", "tls", "random"]) programs[`pulumi-resource-${name}`] = `"${join(binDir, "main.js")}" ${name}`;
+    for (const name of ["cloudflare", "command", "tls", "random"]) programs[`pulumi-resource-${name}`] = `"${join(binDir, "main.js")}" ${name}`;
     // It rents servers, by files that lie beside its source.
     programs["pulumi-resource-aws"] = `--import "${require.resolve("tsx")}" "${join(__dirname, "main.ts")}" aws`;
     for (const [program, started] of Object.entries(programs))

@@ -3,6 +3,7 @@ import { resetOptions } from "@pulumi/pulumi/runtime/settings";
 
 const providers = {
     aws: () => import("./aws"),
+    cloudflare: () => import("./cloudflare"),
     command: () => import("./command"),
     tls: () => import("./tls"),
     random: () => import("./random"),

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import aws from "@pulumi/aws/package.json";
+import cloudflare from "@pulumi/cloudflare/package.json";
 import command from "@pulumi/command/package.json";
 import type { CheckFailure, Provider } from "@pulumi/pulumi/provider/provider";
 import { isRpcSecret, specialResourceSig, specialSecretSig, specialSigKey, unknownValue, unwrapRpcSecret } from "@pulumi/pulumi/runtime/rpc";
@@ -7,7 +8,13 @@ import random from "@pulumi/random/package.json";
 import tls from "@pulumi/tls/package.json";
 
 /** The engine asks for the SDK's version. */
-const VERSIONS = { aws: aws.version, command: command.version, random: random.version, tls: tls.version };
+const VERSIONS = {
+    aws: aws.version,
+    cloudflare: cloudflare.version,
+    command: command.version,
+    random: random.version,
+    tls: tls.version,
+};
 
 export type Props = Record<string, unknown>;
 
@@ -23,6 +30,8 @@ export interface Resource<Args, State> {
     defaults?: Partial<Args>;
     /** Accepted values of an input, or of each element of a list. */
     oneOf?: { [input in keyof Args]?: readonly string[] };
+    /** What the provider makes of inputs, of which some may not be known yet: those that come to the same are no change. */
+    normal?(args: Partial<Args>): Partial<Args>;
     /** Inputs whose change updates the resource; a change of any other replaces it. */
     inPlace?: (keyof Args & string)[];
     /** Outputs that the real provider itself marks as secret. */
@@ -64,7 +73,7 @@ export function standIn(
             const { read, expired } = find(urn);
             const found = read ? await read(reveal(props), id) : {};
             // Without an id, the engine drops it.
-            return found ? { id, props: { ...props, ...found, ...expired?.(reveal(props)) } } : { id: "", props: {} };
+            return found ? { id, props: present({ ...props, ...found, ...expired?.(reveal(props)) }) } : { id: "", props: {} };
         },
         update: async (id, urn, olds, news) => {
             const { inputs, computed = [], defaults, update } = find(urn);
@@ -79,6 +88,8 @@ export function standIn(
         },
     } satisfies Provider;
 }
+
+const present = (props: Props): Props => Object.fromEntries(Object.entries(props).filter(([, value]) => value !== undefined));
 
 const typeOf = (urn: string): string => urn.split("::")[2].split("$").pop() ?? "";
 
@@ -103,10 +114,11 @@ function record({ defaults, secrets = [] }: Resource<Props, Props>, ...parts: (P
     return state;
 }
 
-function diff({ inputs, computed = [], defaults, inPlace = [], expired }: Resource<Props, Props>, olds: Props, news: Props) {
+function diff({ inputs, computed = [], defaults, normal, inPlace = [], expired }: Resource<Props, Props>, olds: Props, news: Props) {
     const after = { ...defaults, ...news };
+    const [was, is] = [olds, after].map((props) => normal?.(props) ?? props);
     const chosen = (key: string) => computed.includes(key) && after[key] === undefined;
-    const changed = inputs.filter((key) => !chosen(key) && !isDeepStrictEqual(olds[key], after[key]));
+    const changed = inputs.filter((key) => !chosen(key) && !isDeepStrictEqual(was[key], is[key]));
     const replaces = [...changed.filter((key) => !inPlace.includes(key)), ...Object.keys(expired?.({ ...olds, ...after }) ?? {})];
     return { changes: changed.length > 0 || replaces.length > 0, replaces };
 }

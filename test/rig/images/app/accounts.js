@@ -3,6 +3,7 @@
 /** Users, domains and aliases in MongoDB, and who may log in. */
 
 const crypto = require("node:crypto");
+const { domainToASCII, domainToUnicode } = require("node:url");
 const { env } = require("./env");
 
 const fail = (status, message) => Object.assign(new Error(message), { status });
@@ -44,19 +45,22 @@ async function findUser(db, { user, password }) {
     return byEmail && matches(password, byEmail.password) ? byEmail : undefined;
 }
 
-async function createDomain(db, { domain: name }) {
-    if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(name ?? "")) throw fail(400, "domain is not a domain name");
+async function createDomain(db, { domain: given, dkim_modulus_length = 2048 }) {
+    if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(domainToASCII(given ?? ""))) throw fail(400, "domain is not a domain name");
+    if (![1024, 2048].includes(dkim_modulus_length)) throw fail(400, "dkim_modulus_length is not 1024 or 2048");
+    const name = domainToUnicode(given); // as the real application stores it
     if (await db.collection("domains").findOne({ name })) throw fail(409, `${name} exists`);
     const { publicKey, privateKey } = crypto.generateKeyPairSync("rsa", {
-        modulusLength: 2048,
+        modulusLength: dkim_modulus_length,
         publicKeyEncoding: { type: "spki", format: "der" },
         privateKeyEncoding: { type: "pkcs8", format: "pem" },
     });
     const domain = {
         _id: random(12),
         name,
+        dkim_modulus_length,
         dkim_key_selector: `fe-${random(5)}`,
-        dkim_public_key: publicKey.toString("base64"),
+        dkim_public_key: publicKey, // binary; shown in base64
         dkim_private_key: encrypt(privateKey),
         return_path: "fe-bounces",
         verification_record: random(5),
@@ -82,9 +86,9 @@ async function createAlias(db, domain, { name, password }) {
 
 const split = (address) => {
     const at = address.lastIndexOf("@");
-    return { name: address.slice(0, at).toLowerCase().split("+")[0], domain: address.slice(at + 1).toLowerCase() };
+    return { name: address.slice(0, at).toLowerCase().split("+")[0], domain: domainToUnicode(address.slice(at + 1)) };
 };
-const findDomain = (db, name) => db.collection("domains").findOne({ name });
+const findDomain = (db, name) => db.collection("domains").findOne({ name: domainToUnicode(name) });
 const findAlias = (db, address) => db.collection("aliases").findOne(split(address));
 
 async function login(db, address, password) {

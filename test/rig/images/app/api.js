@@ -5,7 +5,7 @@
  * and password, or the API token as user name with an empty password.
  *
  *   GET  /v1/test
- *   POST /v1/domains                                        { domain }
+ *   POST /v1/domains                                        { domain, dkim_modulus_length? }
  *   GET  /v1/domains/:domain
  *   POST /v1/domains/:domain/aliases                        { name, password? }
  *   POST /v1/domains/:domain/aliases/:name/generate-password  { new_password? }
@@ -19,12 +19,13 @@ const { connect, version } = require("./run");
 const showDomain = (domain) => ({
     id: domain._id,
     name: domain.name,
+    dkim_modulus_length: domain.dkim_modulus_length,
     dkim_key_selector: domain.dkim_key_selector,
-    dkim_public_key: domain.dkim_public_key,
+    dkim_public_key: domain.dkim_public_key.toString("base64"),
     return_path: domain.return_path,
     verification_record: domain.verification_record,
     smtp_dns_records: {
-        dkim: { name: `${domain.dkim_key_selector}._domainkey`, value: `v=DKIM1; k=rsa; p=${domain.dkim_public_key};` },
+        dkim: { name: `${domain.dkim_key_selector}._domainkey`, value: `v=DKIM1; k=rsa; p=${domain.dkim_public_key.toString("base64")};` },
         return_path: { name: domain.return_path, value: env.WEB_HOST },
     },
 });

@@ -4,6 +4,7 @@
 
 const dns = require("node:dns/promises");
 const os = require("node:os");
+const { domainToASCII } = require("node:url");
 const nodemailer = require("nodemailer");
 const { decrypt, findDomain, split } = require("./accounts");
 const { dkimKey, env } = require("./env");
@@ -24,10 +25,15 @@ async function nextServer(domain) {
     return { host: mx.exchange, port: 25 };
 }
 
-async function signature(from) {
+/** Who signs, and where bounces go: below the domain's own name, as the real one has it. The system's own mail keeps its sender. */
+async function identity({ _id, from }) {
     const domain = await findDomain(db, split(from).domain);
-    if (!domain) return { domainName: env.DKIM_DOMAIN_NAME, keySelector: env.DKIM_KEY_SELECTOR, privateKey: dkimKey };
-    return { domainName: domain.name, keySelector: domain.dkim_key_selector, privateKey: decrypt(domain.dkim_private_key) };
+    if (!domain) return { sender: from, dkim: { domainName: env.DKIM_DOMAIN_NAME, keySelector: env.DKIM_KEY_SELECTOR, privateKey: dkimKey } };
+    const name = domainToASCII(domain.name);
+    return {
+        sender: `bounce-${_id}@${domain.return_path}.${name}`,
+        dkim: { domainName: name, keySelector: domain.dkim_key_selector, privateKey: decrypt(domain.dkim_private_key) },
+    };
 }
 
 async function send(email, recipient) {
@@ -39,7 +45,8 @@ async function send(email, recipient) {
         connectionTimeout: 10_000,
     });
     const raw = email.message.buffer;
-    await transport.sendMail({ envelope: { from: email.from, to: recipient }, raw, dkim: await signature(email.from) });
+    const { sender, dkim } = await identity(email);
+    await transport.sendMail({ envelope: { from: sender, to: recipient }, raw, dkim });
     return `${server.host}:${server.port}`;
 }
 

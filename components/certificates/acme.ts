@@ -1,0 +1,173 @@
+import { createHash } from "node:crypto";
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import * as tls from "@pulumi/tls";
+import { quote } from "../server/connection";
+import { Server } from "../server/server";
+import { CATALOGUE, servicesOf } from "../services/catalogue";
+import { Place, createPlace } from "../services/files";
+import { ROUTER_DIRECTORY } from "../services/policies";
+import { bodyOf } from "../services/secrets";
+import { certificateNames } from "../settings/dns";
+import { AcmeSettings, Settings } from "../settings/settings";
+import { REGISTER, SECRETS as SECRETS_ON_HOST, SET_UP, UNDO_SECRETS, UNDO_SET_UP } from "./host/setUp";
+
+export interface AcmeAccountArgs {
+    settings: Settings;
+    acme: AcmeSettings;
+    server: Server;
+}
+
+/** Where the files of a certificate go. */
+export interface Installed {
+    /** Keys of the application, and files of the router. */
+    keys: Place;
+    router: Place;
+    /** Address that the names must lead to. */
+    ipv4: pulumi.Input<string>;
+    ipv6?: string;
+}
+
+/**
+ * An account with an ACME authority (RFC 8555), and the certificate that the server asks for and renews by itself. The keys are declared:
+ * that of the account, which CAA records depend on, and those of the certificate now and next, which TLSA records depend on.
+ */
+export class AcmeCertificate extends pulumi.ComponentResource {
+    /** URL of the account. */
+    public readonly account: pulumi.Output<string>;
+    /** SHA-256 of the public keys now and next, in hexadecimal digits (RFC 6698 §2.1: selector 1, matching type 1). */
+    public readonly publicKeys: pulumi.Output<string>[];
+    private readonly place: Place;
+    private readonly key: tls.PrivateKey;
+    private readonly registered: pulumi.Resource;
+
+    constructor(
+        private readonly name: string,
+        private readonly args: AcmeAccountArgs,
+        opts?: pulumi.ComponentResourceOptions,
+    ) {
+        super("forwardemail:certificates:AcmeCertificate", `${name}-acme`, {}, opts);
+        const { settings, acme, server } = args;
+        const image = new docker.RemoteImage(
+            `${settings.name}-lego`,
+            { name: settings.images.lego.reference, keepLocally: true },
+            { parent: this, dependsOn: [server.ready] },
+        );
+        // CAA records of this account stay in DNS: without its key nobody could renew before they are gone.
+        const accountKey = new tls.PrivateKey(
+            `${name}-acme-account-key`,
+            { algorithm: "ECDSA", ecdsaCurve: "P256" },
+            { parent: this, protect: true },
+        );
+        const [key, next] = [acme.key, acme.key + 1].map(
+            (number) => new tls.PrivateKey(`${name}-certificate-key-${number}`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { parent: this }),
+        );
+        this.key = key;
+        this.publicKeys = [key, next].map(({ publicKeyPem }) => publicKeyPem.apply(fingerprint));
+        this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this });
+        const registered = server.run(
+            `${name}-acme-account`,
+            { script: REGISTER, environment: { ...this.lego(), ...(acme.roots ? { ROOTS: acme.roots } : {}) }, stdin: accountKey.privateKeyPem },
+            { parent: this, dependsOn: [image] },
+        );
+        this.registered = registered;
+        this.account = registered.stdout.apply((text) => text.trim());
+        this.registerOutputs({ account: this.account });
+    }
+
+    private lego(): Record<string, pulumi.Input<string>> {
+        const { settings, acme } = this.args;
+        return {
+            ACME: this.place.source,
+            LEGO: settings.images.lego.reference,
+            DIRECTORY: acme.directory,
+            ACCOUNT: settings.name,
+            EMAIL: acme.email,
+        };
+    }
+
+    /** Asks for the certificate, and leaves a timer that renews it. `dependsOn`: names must lead to the server, and port 80 be answered. */
+    issue(where: Installed, dependsOn: pulumi.Input<pulumi.Resource>[]): pulumi.Resource {
+        const { settings, acme, server } = this.args;
+        const leaf = `leaf-${acme.key}.pem`;
+        const certificate = `${settings.name}-${acme.key}`;
+        const values = pulumi.all({ ...this.lego(), ...placed(where) }).apply((plain) => ({ ...plain, ...this.plain(certificate, leaf) }));
+        const secrets = [
+            pulumi.interpolate`leaf ${base64(this.key.privateKeyPem)}`,
+            ...Object.entries(this.variables()).map(([variable, value]) => pulumi.interpolate`${variable} ${base64(value)}`),
+            ...(settings.alertWebhook ? [pulumi.interpolate`alert ${base64(settings.alertWebhook)}`] : []),
+        ];
+        const written = server.run(
+            `${this.name}-certificate-secrets`,
+            {
+                script: SECRETS_ON_HOST,
+                remove: UNDO_SECRETS,
+                environment: { ACME: this.place.source, LEAF: leaf },
+                stdin: pulumi.all(secrets).apply((lines) => `${lines.join("\n")}\n`),
+            },
+            { parent: this, dependsOn: [this.registered] },
+        );
+        return server.run(
+            `${this.name}-certificate`,
+            {
+                script: SET_UP,
+                remove: UNDO_SET_UP,
+                environment: {
+                    CONFIG: values.apply(assignments),
+                    // What we have just written takes a moment to be seen; what the operator has to write takes longer than an `up` should.
+                    FIRST_PATIENCE: settings.dns?.provider === "zone-file" ? "0" : "90",
+                },
+            },
+            { parent: this, dependsOn: [written, ...dependsOn] },
+        );
+    }
+
+    /** Values of certificate.conf that are known without a server. */
+    private plain(certificate: string, leaf: string): Record<string, string> {
+        const { settings, acme } = this.args;
+        const { challenge, directory, roots, extraNames, caaIssuer } = acme;
+        const serving = servicesOf(settings.profile).filter(
+            (service) => CATALOGUE[service].keys && (CATALOGUE[service].publish.length > 0 || CATALOGUE[service].routed),
+        );
+        return {
+            STACK: settings.name,
+            CERTIFICATE: certificate,
+            LEAF: leaf,
+            NAMES: [...certificateNames(settings), ...extraNames].join(" "),
+            CHALLENGE: challenge.type,
+            ...(challenge.type === "dns-01" ? { DNS_PROVIDER: challenge.provider === "rfc2136" ? "dnsupdate" : challenge.provider } : {}),
+            ...(caaIssuer ? { CAA_ISSUER: caaIssuer } : {}),
+            TRUST: roots ? "roots" : directory.includes("staging") ? "none" : "system",
+            ...(settings.alertWebhook ? { ALERT: "/etc/forwardemail/certificate.alert" } : {}),
+            READERS: serving.join(" "),
+            ROUTED: serving.filter((service) => CATALOGUE[service].routed).join(" "),
+            ROUTER_CONF: `${ROUTER_DIRECTORY}/nginx.conf`,
+            START_TIMEOUT: String(settings.startTimeout),
+        };
+    }
+
+    /** Environment of lego: credentials of the DNS provider, and whom it trusts. */
+    private variables(): Record<string, pulumi.Input<string>> {
+        const { challenge, roots } = this.args.acme;
+        return {
+            ...(roots ? { LEGO_CA_CERTIFICATES: "/lego/roots.pem" } : {}),
+            ...(challenge.type === "dns-01" ? { ...challenge.environment, [challenge.secretVariable]: challenge.secret } : {}),
+        };
+    }
+}
+
+function placed({ keys, router, ipv4, ipv6 }: Installed): Record<string, pulumi.Input<string>> {
+    return { KEYS: keys.source, ROUTER: router.source, IPV4: ipv4, ...(ipv6 ? { IPV6: ipv6 } : {}) };
+}
+
+const assignments = (values: Record<string, string>): string =>
+    Object.entries(values)
+        .map(([name, value]) => `${name}=${quote(value)}`)
+        .join("\n");
+
+const base64 = (value: pulumi.Input<string>) => pulumi.output(value).apply((text) => Buffer.from(text).toString("base64"));
+
+const fingerprint = (publicKeyPem: string) =>
+    createHash("sha256")
+        .update(Buffer.from(bodyOf(publicKeyPem), "base64"))
+        .digest("hex");

@@ -1,0 +1,78 @@
+import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+import { DnsSettings } from "../settings/settings";
+import { DnsRecord, RecordData, zoneOf } from "./records";
+import { chunks, quoted } from "./zoneFile";
+
+/**
+ * One resource a record. Others' records of a name are left alone, but for what DNS and Cloudflare refuse: an alias beside another record,
+ * or the same record twice (errors 81053 to 81058).
+ */
+export function writeToCloudflare(
+    name: string,
+    all: DnsRecord[],
+    known: pulumi.Output<Record<string, RecordData>>,
+    { zones, ttl, token }: DnsSettings,
+    opts: pulumi.CustomResourceOptions,
+): pulumi.Resource[] {
+    const provider = new cloudflare.Provider(`${name}-cloudflare`, { apiToken: token }, { parent: opts.parent });
+    const ids = Object.fromEntries(zones.map((zone) => [zone.name, zone.id!]));
+    return all.map((record) => {
+        const zone = zoneOf(record.name, Object.keys(ids))!;
+        const content = known.apply((data) => contentOf(data[record.key]));
+        return new cloudflare.DnsRecord(
+            `${name}-${record.key.replaceAll(" ", "-")}`,
+            {
+                zoneId: ids[zone],
+                name: record.name, // the full name: a relative one differs on every refresh
+                type: record.data.type,
+                ttl,
+                proxied: false, // nobody but the server itself answers mail
+                comment: record.purpose.slice(0, 100), // what the free plan takes
+                ...fieldsOf(record.data, content),
+            },
+            // Another kind of record at the same name is refused while the old one is there.
+            { ...opts, provider, deleteBeforeReplace: true },
+        );
+    });
+}
+
+/** Text of the record, where it has no fields of its own. */
+function contentOf(data: RecordData): string {
+    switch (data.type) {
+        case "A":
+        case "AAAA":
+            return data.address;
+        case "CNAME":
+        case "MX":
+            return data.target;
+        // Unquoted texts are taken with a warning, and long ones are split and then differ: so both are done here.
+        case "TXT":
+            return chunks(data.text).map(quoted).join(" ");
+        case "TLSA":
+            return data.certificate;
+        case "CAA":
+            return data.value;
+        case "SRV":
+            return data.target;
+    }
+}
+
+/** Content, or fields, in the form of each type; what is known from the start is not hidden in an output. */
+function fieldsOf(data: RecordData, content: pulumi.Output<string>): Partial<cloudflare.DnsRecordArgs> {
+    switch (data.type) {
+        case "MX":
+            return { content, priority: data.preference };
+        case "SRV":
+            return {
+                data: { priority: data.priority, weight: data.weight, port: data.port, target: content },
+                priority: data.priority, // the API has it in both places
+            };
+        case "CAA":
+            return { data: { flags: data.flags, tag: data.tag, value: content } };
+        case "TLSA":
+            return { data: { usage: data.usage, selector: data.selector, matchingType: data.matchingType, certificate: content } };
+        default:
+            return { content };
+    }
+}

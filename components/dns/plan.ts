@@ -1,0 +1,39 @@
+import { Settings } from "../settings/settings";
+import { DnsPlan, Values } from "./records";
+
+/** What of the settings decides the records. */
+type Decides = Pick<Settings, "host" | "domains" | "profile" | "dns" | "mtaSts" | "autoconfig" | "dkim" | "applicationDomains" | "environment"> & {
+    network: { portOffset: number };
+    certificates: { issuer: string; email?: string; extraNames?: string[]; caaIssuer?: string; challenge?: unknown };
+};
+
+/** The plan of a deployment that has a DNS provider. */
+export function dnsPlan(settings: Decides, values: Values): DnsPlan {
+    const { host, domains, profile, network, dns, mtaSts, autoconfig, applicationDomains, environment } = settings;
+    const { zones, spf, dmarc, tlsReports } = dns!;
+    const { TXT_RECORD_PREFIX: prefix } = environment;
+    return {
+        ...{ host, domains, profile, mtaSts, autoconfig, applicationDomains, spf, dmarc, tlsReports },
+        portOffset: network.portOffset,
+        zones: zones.map(({ name }) => name),
+        signed: zones.filter(({ dnssec }) => dnssec).map(({ name }) => name),
+        txtPrefix: typeof prefix === "string" ? prefix : "forward-email",
+        caa: caaOf(settings),
+        ...values,
+    };
+}
+
+function caaOf({ certificates, dns }: Decides): DnsPlan["caa"] {
+    const { issuer, caaIssuer, challenge, email, extraNames = [] } = certificates;
+    if (issuer !== "acme" || !caaIssuer || !dns!.caa) return undefined;
+    const { type } = challenge as { type: "http-01" | "dns-01" };
+    return { issuer: caaIssuer, challenge: type, wildcard: extraNames.some((name) => name.startsWith("*.")), contact: email! };
+}
+
+/** Values in place of those that only a server and keys have: enough to see which records there will be. */
+export const EXAMPLE: Values = {
+    exchangers: [{ label: "mx", ipv4: "192.0.2.1" }],
+    dkim: [],
+    account: "",
+    tlsa: [],
+};

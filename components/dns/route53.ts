@@ -1,0 +1,47 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import { DnsSettings } from "../settings/settings";
+import { DnsRecord, RecordData, zoneOf } from "./records";
+import { chunks, rdata } from "./zoneFile";
+
+/**
+ * One resource a name and type, because Route 53 has one record set for both. One that is there already is refused by the API; where
+ * `dns.keep` lists what others have in it, the program takes it over and writes their values along.
+ */
+export function writeToRoute53(
+    name: string,
+    all: DnsRecord[],
+    known: pulumi.Output<Record<string, RecordData>>,
+    { zones, ttl, keep }: DnsSettings,
+    opts: pulumi.CustomResourceOptions,
+): pulumi.Resource[] {
+    // Route 53 is everywhere at once; the provider wants a region all the same.
+    const provider = new aws.Provider(`${name}-route53`, { region: "us-east-1" }, { parent: opts.parent });
+    const ids = Object.fromEntries(zones.map((zone) => [zone.name, zone.id!]));
+    const sets = new Map<string, DnsRecord[]>();
+    for (const record of all) {
+        const set = `${record.name} ${record.data.type}`;
+        sets.set(set, [...(sets.get(set) ?? []), record]);
+    }
+    return [...sets].map(([set, records]) => {
+        const [{ name: fullName, data }] = records;
+        const others = (keep[set] ?? []).map((value) => (data.type === "TXT" ? text(value) : value));
+        return new aws.route53.Record(
+            `${name}-${set.replaceAll(" ", "-")}`,
+            {
+                zoneId: ids[zoneOf(fullName, Object.keys(ids))!],
+                name: fullName,
+                type: data.type,
+                ttl,
+                records: known.apply((values) => [...records.map(({ key }) => value(values[key])), ...others]),
+                allowOverwrite: others.length > 0,
+            },
+            { ...opts, provider, deleteBeforeReplace: true },
+        );
+    });
+}
+
+/** The provider puts the outer quotes around a text itself, so that strings of one text are joined by the inner ones. */
+const text = (all: string) => chunks(all.replace(/["\\]/g, "\\$&")).join('""');
+
+const value = (data: RecordData) => (data.type === "TXT" ? text(data.text) : rdata(data).replace(/(?<=[^. ])\.$/, ""));
