@@ -4,6 +4,7 @@ import { Display, converge } from "./converge";
 import { refusePolicy } from "./mtaSts";
 import { forwardToLoopback } from "./rehearsal";
 import { Session, openSession } from "./session";
+import { DnsError, findStrangers } from "./strangers";
 import { summary } from "./summary";
 
 const HELP = `npm run up -- [--stack NAME] [--yes] [--rehearse] [--unlock]
@@ -35,14 +36,23 @@ async function main(): Promise<void> {
     if (!unasked && !process.stdout.isTTY) throw new Error(`Stack ${values.stack} is changed without a question here: no terminal. Fix: add --yes.`);
     const session = await openSession(values.stack, { rehearse: values.rehearse }, log);
     if (values.unlock) await session.stack.cancel();
-    const refusal = refusePolicy(await session.stack.outputs(), session.settings.mtaSts);
-    if (refusal) throw new Error(refusal);
+    await refuse(session);
     const display: Display = process.stdout.isTTY ? { live: true, yes: unasked } : { live: false };
     const { ok, changes, outputs } = await converge(session, log, display);
     await publish(session, log);
     log("");
     for (const line of summary(session, values.stack, changes, outputs, ok)) log(line);
     process.exitCode = ok ? 0 : 1;
+}
+
+/** What must not be written: refused before the engine starts. */
+async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
+    const outputs = await stack.outputs();
+    const refusal = refusePolicy(outputs, settings.mtaSts);
+    if (refusal) throw new Error(refusal);
+    if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;
+    const strangers = await findStrangers(settings, outputs);
+    if (strangers.length > 0) throw new DnsError(strangers);
 }
 
 /** A rehearsal's ports are in a namespace: they are made reachable on this machine's loopback. */

@@ -49,18 +49,7 @@ test("the security group lets in the published ports, and SSH from where it may 
     server.run("systemctl restart forwardemail-firewall");
 });
 
-test("another instance gets address, volume and host key; everything on it is made anew, and the mail is there", async () => {
-    const before = { address: world.target.address, instances: world.instances(), containers: (await world.running()).map((c) => c.id) };
-    await world.up({ ami: world.aws.account().parameters[DEBIAN] });
-    expect(world.target.address).toBe(before.address);
-    expect(world.instances()).toHaveLength(1);
-    expect(world.instances()).not.toEqual(before.instances);
-    const now = await world.running();
-    expect(now).toHaveLength(SERVICE_NAMES.length);
-    expect(now.filter((c) => before.containers.includes(c.id))).toEqual([]);
-    expect(await world.inbox("in")).toBeDefined();
-});
-
+// Another instance, terminated or replaced, gets address, volume, host key and mail: test/long.
 test("down terminates the instance and keeps address, volume and host key", async () => {
     const { volumes } = world.aws.account();
     const lines: string[] = [];

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { remove } from "../../operate/down";
-import { AwsWorld, HOST } from "../e2e/awsWorld";
+import { SERVICE_NAMES } from "../../components/services/catalogue";
+import { AwsWorld, DEBIAN, HOST } from "../e2e/awsWorld";
 
 let world: AwsWorld;
 beforeAll(async () => {
@@ -19,6 +20,19 @@ test("the reverse name is refused until the name leads to the address", async ()
     expect((await world.tryUp({ reverseDns: true })).ok).toBe(false);
     await world.aws.setForward(`mx.${HOST}`, world.target.address);
     expect((await world.up()).changes).toEqual({ create: 1, same: expect.any(Number) });
+});
+
+test("another instance gets address, volume and host key; everything on it is made anew, and the mail is there", async () => {
+    const before = { address: world.target.address, instances: world.instances(), containers: (await world.running()).map((c) => c.id) };
+    await world.aws.publishImage(DEBIAN);
+    await world.up({ ami: world.aws.account().parameters[DEBIAN] });
+    expect(world.target.address).toBe(before.address);
+    expect(world.instances()).toHaveLength(1);
+    expect(world.instances()).not.toEqual(before.instances);
+    const now = await world.running();
+    expect(now).toHaveLength(SERVICE_NAMES.length);
+    expect(now.filter((c) => before.containers.includes(c.id))).toEqual([]);
+    expect(await world.inbox("in")).toBeDefined();
 });
 
 test("an instance that was terminated beside Pulumi is noticed, and made again around its data", async () => {

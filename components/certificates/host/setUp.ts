@@ -4,7 +4,8 @@ const FOLDER = "/etc/forwardemail";
 const UNIT = "forwardemail-certificate";
 
 /** Shell functions of both scripts below: lego in a container of its own, with what it keeps at /lego. */
-const LEGO = `lego() {
+const LEGO = `# shellcheck disable=SC2153
+lego() {
     docker run --rm -i --cap-drop ALL --security-opt no-new-privileges -e "LEGO_CA_CERTIFICATES=\${ROOTS:+/lego/roots.pem}" -v "$ACME:/lego" "$LEGO" "$@" \\
         --path /lego --server "$DIRECTORY" --account-id "$ACCOUNT" --email "$EMAIL"
 }
