@@ -54,25 +54,28 @@ function reply(socket: net.Socket): Promise<string> {
 
 /** Connects to the ports again and again. `stop` answers how long each took no connection, at the longest, in milliseconds. */
 export function watchPorts(address: string, ports: number[]): { stop(): Record<number, number> } {
-    const gaps = Object.fromEntries(ports.map((port) => [port, 0]));
-    const timers = ports.map((port) => {
-        let last = Date.now();
-        return setInterval(() => {
-            const socket = net.connect({ host: address, port, timeout: 1000 }, () => undefined);
-            const done = () => socket.destroy();
-            // A greeting, and not only a port that the engine holds open.
-            socket.once("data", () => ((last = answered(last)), done()));
-            if (port === 465) socket.once("connect", () => ((last = answered(last)), done()));
-            socket.once("timeout", done).once("error", done);
-        }, 100);
-        function answered(since: number): number {
-            gaps[port] = Math.max(gaps[port], Date.now() - since);
-            return Date.now();
-        }
-    });
+    const gaps: Record<number, number> = Object.fromEntries(ports.map((port) => [port, 0]));
+    const last = Object.fromEntries(ports.map((port) => [port, Date.now()]));
+    const answered = (port: number) => {
+        gaps[port] = Math.max(gaps[port], Date.now() - last[port]);
+        last[port] = Date.now();
+    };
+    const timers = ports.map((port) =>
+        setInterval(() => {
+            // What it says first, on 465 within TLS: the engine may hold a port open that nobody serves.
+            const socket = port === 25 ? net.connect({ host: address, port }) : tls.connect({ host: address, port, rejectUnauthorized: false });
+            socket.setTimeout(2000, () => socket.destroy());
+            socket.once("data", () => {
+                answered(port);
+                socket.destroy();
+            });
+            socket.once("error", () => socket.destroy());
+        }, 100),
+    );
     return {
         stop() {
             timers.forEach(clearInterval);
+            ports.forEach(answered);
             return gaps;
         },
     };
