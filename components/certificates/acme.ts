@@ -64,7 +64,8 @@ export class AcmeCertificate extends pulumi.ComponentResource {
         );
         this.key = key;
         this.publicKeys = [key, next].map(({ publicKeyPem }) => publicKeyPem.apply(fingerprint));
-        this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this });
+        // Kept by `npm run down`: the next `up` takes the certificate that is there, and authorities count those that they issue.
+        this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this, protect: true });
         const registered = server.run(
             `${name}-acme-account`,
             { script: REGISTER, environment: { ...this.lego(), ...(acme.roots ? { ROOTS: acme.roots } : {}) }, stdin: accountKey.privateKeyPem },
