@@ -1,5 +1,8 @@
 import * as net from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EXAMPLE, dnsPlan } from "../../components/dns/plan";
+import { records } from "../../components/dns/records";
+import type { Settings } from "../../components/settings/settings";
 import { SERVICE_NAMES } from "../../components/services/catalogue";
 import { SECRETS, hexKey } from "../../components/services/secrets";
 import { converge } from "../../operate/converge";
@@ -9,6 +12,7 @@ import { remove } from "../../operate/down";
 import { openStack } from "../../operate/session";
 import { deliver, eventually, makeMailbox, openPorts, poll, readImap, readPop3, request, startSink, submit } from "./clients";
 import { dkimSignature } from "./dkim";
+import { judge } from "./receiver";
 import { HOST, World } from "./world";
 
 // One story, told in order: each test finds what the one before left. A real engine, a real Docker daemon, real servers.
@@ -148,6 +152,23 @@ describe("mail", () => {
         expect(signature.isBy(domainRecords[DOMAIN].publicKey)).toBe(true);
         expect(dkimSignature(source.replace("hello", "hullo")).isBy(domainRecords[DOMAIN].publicKey)).toBe(false);
         expect(sink.senders[sink.received.indexOf(source)]).toMatch(/^[^@]+@fe-bounces\.example\.org$/);
+        // What a receiver makes of it with the records that the program computes, from this server and from another.
+        const envelope = { ip: "192.0.2.7", helo: `mx.${HOST}`, sender: sink.senders[sink.received.indexOf(source)] };
+        const dns = {
+            provider: "zone-file",
+            zones: [HOST, DOMAIN].map((name) => ({ name, dnssec: false })),
+            spf: "fail",
+            dmarc: { policy: "reject" },
+        };
+        const settings = { ...world.session.settings, dns, domains: [DOMAIN], applicationDomains: domainRecords } as unknown as Settings;
+        const published = records(dnsPlan(settings, { ...EXAMPLE, exchangers: [{ label: "mx", ipv4: envelope.ip }] }));
+        expect(await judge(source, envelope, published)).toEqual({ spf: "pass", dkim: [`${DOMAIN} pass`], dmarc: "pass" });
+        const forged = source.replace("hello", "hullo");
+        expect(await judge(forged, { ...envelope, ip: "198.51.100.9" }, published)).toEqual({
+            spf: "fail",
+            dkim: [`${DOMAIN} neutral`],
+            dmarc: "fail",
+        });
         await expect(submit(world.target, { ...LOGIN, pass: "wrong" }, { to: "bob@elsewhere.test", subject: "no", text: "" })).rejects.toThrow(
             /535|auth/i,
         );
