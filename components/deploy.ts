@@ -45,7 +45,8 @@ export function deploy(settings: Settings): Outputs {
     const certificate = createCertificate(name, settings.certificates, certificateNames(settings), {});
 
     const [place] = settings.servers;
-    const server = createServer(settings, place);
+    const instance = createInstance(settings, place);
+    const server = createServer(settings, place, instance);
     const onServer = { providers: [server.provider], transformations: [boundTo(server)] };
     const acme =
         settings.certificates.issuer === "acme" ? new AcmeCertificate(name, { settings, acme: settings.certificates, server }, onServer) : undefined;
@@ -54,6 +55,7 @@ export function deploy(settings: Settings): Outputs {
     const addresses = { ipv4: place.ipv4 ?? server.address!, ipv6: place.ipv6 };
     const dkim = secrets.dkimPublicKeys;
     const dns = settings.dns && new Dns(name, { settings, ...addresses, dkim, account: acme?.account, publicKeys: acme?.publicKeys });
+    if (place.aws?.reverseDns) instance?.giveReverseName(under(settings.host, "mx"), dns?.written ?? []);
     acme?.issue({ keys: services.keys.place, router: services.router, ...addresses }, [services, ...(dns?.written ?? [])]);
 
     return defined({
@@ -70,13 +72,17 @@ export function deploy(settings: Settings): Outputs {
     });
 }
 
-/** This machine, a host that is there, or an instance that is made first; set up where it is not the operator's own machine. */
-function createServer(settings: Settings, place: ServerSettings): Server {
+function createInstance(settings: Settings, place: ServerSettings): AwsMachine | undefined {
+    const { name, aws, login } = place;
+    const args = { deployment: settings.name, login: login!, firewall: firewallRules(settings, place) };
+    return aws && new AwsMachine(`${settings.name}-${name}`, { ...aws, ...args });
+}
+
+/** This machine, a host that is there, or an instance that was made for it; set up where it is not the operator's own machine. */
+function createServer(settings: Settings, place: ServerSettings, instance?: AwsMachine): Server {
     const name = `${settings.name}-${place.name}`;
     const firewall = firewallRules(settings, place);
-    const { dockerHost, ssh, aws, login, engine } = place;
-    const instance =
-        aws && new AwsMachine(name, { ...aws, deployment: settings.name, login: login!, firewall, reverseName: under(settings.host, "mx") });
+    const { dockerHost, ssh, aws, engine } = place;
     const machine: Machine | undefined = instance ?? (ssh && { connection: ssh, identity: ssh.hostKey });
     const { directory, device = instance?.device } = settings.data;
     return new DockerHost(name, {

@@ -15,8 +15,6 @@ export interface AwsMachineArgs extends AwsSettings {
     login: Login;
     /** What the security group lets in. */
     firewall: FirewallRules;
-    /** Name that the address leads back to, with `reverseDns`. */
-    reverseName: string;
 }
 
 /**
@@ -24,7 +22,7 @@ export interface AwsMachineArgs extends AwsSettings {
  * (another `ami`, another network) gets all three, so that it is known by its key and finds its data.
  *
  * @example
- * const machine = new AwsMachine("forwardemail-prod-main", { ...place.aws, deployment, login: place.login, firewall, reverseName });
+ * const machine = new AwsMachine("forwardemail-prod-main", { ...place.aws, deployment, login: place.login, firewall });
  * const server = new DockerHost("forwardemail-prod-main", { machine });
  */
 export class AwsMachine extends pulumi.ComponentResource implements Machine {
@@ -36,8 +34,13 @@ export class AwsMachine extends pulumi.ComponentResource implements Machine {
     public readonly device: pulumi.Output<string>;
     /** Elastic IP: what names lead to, and what receivers see. */
     public readonly address: pulumi.Output<string>;
+    private readonly allocation: { id: pulumi.Output<string>; opts: pulumi.CustomResourceOptions };
 
-    constructor(name: string, args: AwsMachineArgs, opts?: pulumi.ComponentResourceOptions) {
+    constructor(
+        private readonly name: string,
+        args: AwsMachineArgs,
+        opts?: pulumi.ComponentResourceOptions,
+    ) {
         super("forwardemail:server:AwsMachine", name, {}, opts);
         if (args.outbound25 === "closed") void pulumi.log.warn(PORT_25, this);
         const provider = new aws.Provider(
@@ -75,8 +78,8 @@ export class AwsMachine extends pulumi.ComponentResource implements Machine {
             { allocationId: address.allocationId, instanceId: this.instance.id, allowReassociation: true },
             { ...own, dependsOn: network.routes }, // a gateway with a public address behind it cannot be taken away
         );
-        if (args.reverseDns) new aws.ec2.EipDomainName(`${name}-address`, { allocationId: address.allocationId, domainName: args.reverseName }, own);
 
+        this.allocation = { id: address.allocationId, opts: own };
         this.address = address.publicIp;
         this.identity = this.instance.id;
         // By the volume's id, which survives another instance. Kernel names of NVMe disks do not survive a boot.
@@ -84,6 +87,12 @@ export class AwsMachine extends pulumi.ComponentResource implements Machine {
         this.ready = [attached, associated];
         this.connection = pulumi.output({ ...args.login, address: address.publicIp, hostKey: hostKey.publicKeyOpenssh.apply((key) => key.trim()) });
         this.registerOutputs({ address: this.address });
+    }
+
+    /** Makes the address lead back to a name. AWS refuses one that does not lead to the address: `dependsOn` the record that makes it. */
+    giveReverseName(domainName: string, dependsOn: pulumi.Resource[]): void {
+        const { id: allocationId, opts } = this.allocation;
+        new aws.ec2.EipDomainName(`${this.name}-address`, { allocationId, domainName }, { ...opts, dependsOn });
     }
 }
 

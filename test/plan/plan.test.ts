@@ -234,6 +234,18 @@ describe("on AWS", () => {
         expect(one("aws:ebs/volume:Volume").inputs).toMatchObject({ availabilityZone: "eu-central-1b" });
     });
 
+    test("the reverse name waits for the record that AWS looks for", async () => {
+        const dns = {
+            ...mailStack("route53"),
+            ...awsStack({ reverseDns: true }),
+            "forwardemail:domains": [],
+            "forwardemail:certificates": { issuer: "self-signed" },
+        };
+        const plan = await planStack("dev", { ...LOCK, ...dns });
+        const { dependsOn } = plan.find(({ type }) => type === "aws:ec2/eipDomainName:EipDomainName")!.options;
+        expect(dependsOn).toContain("forwardemail-dev-mx.mail.example.com-A");
+    });
+
     test("the reverse name is made only when asked for, and leads to MX", async () => {
         expect((await planned()).of("aws:ec2/eipDomainName:EipDomainName")).toEqual([]);
         expect((await planned({ reverseDns: true })).one("aws:ec2/eipDomainName:EipDomainName").inputs).toMatchObject({
