@@ -331,6 +331,7 @@ test.skipIf(isReal)("after a reboot everything is back, the firewall too", async
 
 describe.skipIf(isReal)("the server asks for its certificate itself", () => {
     let internet: Internet;
+    let provided: Record<string, unknown>;
     /** Runs the renewal as its timer would; answers its status and what it said. */
     const renew = async (environment = "RENEW=now") => {
         const script = `${environment} /etc/forwardemail/certificate 2>&1 && echo status 0 || echo status $?`;
@@ -342,6 +343,7 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
     const served443 = (label: string) => certificateAt(place.address, 443, label ? `${label}.${HOST}` : HOST);
 
     beforeAll(async () => {
+        provided = config;
         internet = await startInternet(place.rig!, path.join(folder, "internet"));
         writeFileSync(path.join(folder, "roots.pem"), internet.ca.roots);
         const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
@@ -359,7 +361,11 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
         };
         writeConfig(config);
     });
-    afterAll(() => internet?.stop());
+    afterAll(async () => {
+        config = provided; // the tests after it have no internet
+        writeConfig(config);
+        await internet?.stop();
+    });
 
     test("an up before its names lead anywhere says so, and the certificate that was given goes on serving", async () => {
         const { status, text } = command("up", "--yes");
