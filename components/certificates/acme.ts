@@ -53,19 +53,14 @@ export class AcmeCertificate extends pulumi.ComponentResource {
             { name: settings.images.lego.reference, keepLocally: true },
             { parent: this, dependsOn: [server.ready] },
         );
-        // CAA records of this account stay in DNS: without its key nobody could renew before they are gone.
-        const accountKey = new tls.PrivateKey(
-            `${name}-acme-account-key`,
-            { algorithm: "ECDSA", ecdsaCurve: "P256" },
-            { parent: this, protect: true },
-        );
+        // Not protected, so that another issuer can take its place: the CAA records that name the account go with it.
+        const accountKey = new tls.PrivateKey(`${name}-acme-account-key`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { parent: this });
         const [key, next] = [acme.key, acme.key + 1].map(
             (number) => new tls.PrivateKey(`${name}-certificate-key-${number}`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { parent: this }),
         );
         this.key = key;
         this.publicKeys = [key, next].map(({ publicKeyPem }) => publicKeyPem.apply(fingerprint));
-        // Kept by `npm run down`: the next `up` takes the certificate that is there, and authorities count those that they issue.
-        this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this, protect: true });
+        this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this });
         const registered = server.run(
             `${name}-acme-account`,
             { script: REGISTER, environment: { ...this.lego(), ...(acme.roots ? { ROOTS: acme.roots } : {}) }, stdin: accountKey.privateKeyPem },
