@@ -20,7 +20,7 @@ const HELP = `npm test [-- LAYER ...]
 
 Runs the layers lint, unit, plan and e2e, or those named, and ends with how many tests passed and failed. The layer long
 (npm run test:long) runs only when it is named: end-to-end tests that take minutes each.
-e2e and long need root on a Debian or Ubuntu machine, Go 1.26 and about ten minutes; where they cannot run, they are named as not run.
+e2e and long need root on a Debian or Ubuntu machine, Go 1.26 and about half an hour; where they cannot run, they are named as not run.
 In CI (CI=true) a layer that did not run is a failure.
 `;
 
