@@ -39,7 +39,7 @@ export class AcmeCertificate extends pulumi.ComponentResource {
     public readonly publicKeys: pulumi.Output<string>[];
     private readonly place: Place;
     private readonly key: tls.PrivateKey;
-    private readonly registered: pulumi.Resource;
+    private readonly registered: ReturnType<Server["run"]>;
 
     constructor(
         private readonly name: string,
@@ -61,13 +61,12 @@ export class AcmeCertificate extends pulumi.ComponentResource {
         this.key = key;
         this.publicKeys = [key, next].map(({ publicKeyPem }) => publicKeyPem.apply(fingerprint));
         this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this });
-        const registered = server.run(
+        this.registered = server.run(
             `${name}-acme-account`,
             { script: REGISTER, environment: { ...this.lego(), ...(acme.roots ? { ROOTS: acme.roots } : {}) }, stdin: accountKey.privateKeyPem },
             { parent: this, dependsOn: [image] },
         );
-        this.registered = registered;
-        this.account = registered.stdout.apply((text) => text.trim());
+        this.account = this.registered.stdout.apply((text) => text.trim());
         this.registerOutputs({ account: this.account });
     }
 

@@ -1,29 +1,22 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { DnsSettings } from "../settings/settings";
-import { DnsRecord, RecordData, zoneOf } from "./records";
+import { RecordData } from "./records";
+import { Writer, zoneIds } from "./writer";
 import { chunks, quoted } from "./zoneFile";
 
 /**
  * One resource a record. Others' records of a name are left alone, but for what DNS and Cloudflare refuse: an alias beside another record,
  * or the same record twice (errors 81053 to 81058).
  */
-export function writeToCloudflare(
-    name: string,
-    all: DnsRecord[],
-    known: pulumi.Output<Record<string, RecordData>>,
-    { zones, ttl, token }: DnsSettings,
-    opts: pulumi.CustomResourceOptions,
-): pulumi.Resource[] {
+export const writeToCloudflare: Writer = (name, all, known, { zones, ttl, token }, opts) => {
     const provider = new cloudflare.Provider(`${name}-cloudflare`, { apiToken: token }, { parent: opts.parent });
-    const ids = Object.fromEntries(zones.map((zone) => [zone.name, zone.id!]));
+    const zoneId = zoneIds(zones);
     return all.map((record) => {
-        const zone = zoneOf(record.name, Object.keys(ids))!;
         const content = known.apply((data) => contentOf(data[record.key]));
         return new cloudflare.DnsRecord(
             `${name}-${record.key.replaceAll(" ", "-")}`,
             {
-                zoneId: ids[zone],
+                zoneId: zoneId(record.name),
                 name: record.name, // the full name: a relative one differs on every refresh
                 type: record.data.type,
                 ttl,
@@ -35,7 +28,7 @@ export function writeToCloudflare(
             { ...opts, provider, deleteBeforeReplace: true },
         );
     });
-}
+};
 
 /** Text of the record, where it has no fields of its own. */
 function contentOf(data: RecordData): string {

@@ -1,9 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
-import { Settings } from "../settings/settings";
+import { DnsSettings, Settings } from "../settings/settings";
 import { writeToCloudflare } from "./cloudflare";
 import { EXAMPLE, dnsPlan } from "./plan";
 import { DkimKey, DnsRecord, Exchanger, RecordData, Values, records } from "./records";
 import { writeToRoute53 } from "./route53";
+import { Writer } from "./writer";
 import { recordTable, zoneFiles } from "./zoneFile";
 
 export interface DnsArgs {
@@ -35,8 +36,7 @@ export class Dns extends pulumi.ComponentResource {
         // Which records there are is known now; what is in them may be known only when the server is made.
         const declared = records(dnsPlan(settings, placeholders(args)));
         const all = valuesOf(args).apply((values) => records(dnsPlan(settings, values)));
-        const write = { cloudflare: writeToCloudflare, route53: writeToRoute53, "zone-file": () => [] }[dns.provider];
-        this.written = write(name, declared, all.apply(byKey), dns, { parent: this });
+        this.written = WRITERS[dns.provider](name, declared, all.apply(byKey), dns, { parent: this });
         this.zoneFiles = all.apply((list) =>
             zoneFiles(
                 list,
@@ -48,6 +48,12 @@ export class Dns extends pulumi.ComponentResource {
         this.registerOutputs({});
     }
 }
+
+const WRITERS: Record<DnsSettings["provider"], Writer> = {
+    cloudflare: writeToCloudflare,
+    route53: writeToRoute53,
+    "zone-file": () => [],
+};
 
 const byKey = (all: DnsRecord[]): Record<string, RecordData> => Object.fromEntries(all.map(({ key, data }) => [key, data]));
 

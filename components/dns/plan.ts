@@ -1,10 +1,12 @@
-import { Settings } from "../settings/settings";
+import { CertificateSettings, Settings } from "../settings/settings";
 import { DnsPlan, Values } from "./records";
 
 /** What of the settings decides the records. */
-type Decides = Pick<Settings, "host" | "domains" | "profile" | "dns" | "mtaSts" | "autoconfig" | "dkim" | "applicationDomains" | "environment"> & {
+type Decides = Pick<
+    Settings,
+    "host" | "domains" | "profile" | "dns" | "mtaSts" | "autoconfig" | "applicationDomains" | "environment" | "certificates"
+> & {
     network: { portOffset: number };
-    certificates: { issuer: string; email?: string; extraNames?: string[]; caaIssuer?: string; challenge?: unknown };
 };
 
 /** The plan of a deployment that has a DNS provider. */
@@ -18,16 +20,16 @@ export function dnsPlan(settings: Decides, values: Values): DnsPlan {
         zones: zones.map(({ name }) => name),
         signed: zones.filter(({ dnssec }) => dnssec).map(({ name }) => name),
         txtPrefix: typeof prefix === "string" ? prefix : "forward-email",
-        caa: caaOf(settings),
+        caa: dns!.caa ? caaOf(settings.certificates) : undefined,
         ...values,
     };
 }
 
-function caaOf({ certificates, dns }: Decides): DnsPlan["caa"] {
-    const { issuer, caaIssuer, challenge, email, extraNames = [] } = certificates;
-    if (issuer !== "acme" || !caaIssuer || !dns!.caa) return undefined;
-    const { type } = challenge as { type: "http-01" | "dns-01" };
-    return { issuer: caaIssuer, challenge: type, wildcard: extraNames.some((name) => name.startsWith("*.")), contact: email! };
+/** Where the authority has a name in CAA records. */
+function caaOf(certificates: CertificateSettings): DnsPlan["caa"] {
+    if (certificates.issuer !== "acme" || !certificates.caaIssuer) return undefined;
+    const { caaIssuer: issuer, challenge, email: contact, extraNames } = certificates;
+    return { issuer, challenge: challenge.type, wildcard: extraNames.some((name) => name.startsWith("*.")), contact };
 }
 
 /** Values in place of those that only a server and keys have: enough to see which records there will be. */

@@ -110,6 +110,11 @@ export function policyNames(plan: Pick<DnsPlan, "domains" | "mtaSts" | "autoconf
     ]);
 }
 
+/** Every name that leads to the server of the services: it has an address, and is in the certificate. */
+export function ownNames(plan: Pick<DnsPlan, "host" | "profile" | "domains" | "mtaSts" | "autoconfig">): string[] {
+    return [...publicNames(plan.host, plan.profile), ...policyNames(plan)];
+}
+
 /** Addresses, never aliases: an MX may not be one (RFC 2181 §10.3), and a name with other records cannot. */
 function addresses(plan: DnsPlan): DnsRecord[] {
     const [first, ...others] = plan.exchangers;
@@ -118,7 +123,7 @@ function addresses(plan: DnsPlan): DnsRecord[] {
         ...(ipv6 === undefined ? [] : [record(name, "", { type: "AAAA", address: ipv6 }, purpose)]),
     ];
     return [
-        ...[...publicNames(plan.host, plan.profile), ...policyNames(plan)].flatMap((name) => at(name, first, "the server")),
+        ...ownNames(plan).flatMap((name) => at(name, first, "the server")),
         ...others.flatMap((exchanger) => at(under(plan.host, exchanger.label), exchanger, "another server that takes mail")),
     ];
 }
@@ -250,8 +255,7 @@ function helo(plan: DnsPlan): DnsRecord[] {
 /** Names that neither send nor take mail say so: SPF, and a null MX (RFC 7505). */
 function noMail(plan: DnsPlan): DnsRecord[] {
     const sends = new Set([...plan.exchangers.map(({ label }) => label), "smtp"].map((label) => under(plan.host, label)));
-    const names = [...publicNames(plan.host, plan.profile), ...policyNames(plan)];
-    return names
+    return ownNames(plan)
         .filter((name) => !sends.has(name) && !isMailDomain(plan, name))
         .flatMap((name) => [
             txt(name, "spf", "v=spf1 -all", "sends no mail"),
@@ -264,7 +268,7 @@ function certificates(plan: DnsPlan): DnsRecord[] {
     if (!plan.caa) return [];
     const { issuer, challenge, wildcard, contact } = plan.caa;
     const shared = new Set([...plan.zones, ...plan.domains]);
-    const names = [...publicNames(plan.host, plan.profile), ...policyNames(plan)].filter((name) => !shared.has(name));
+    const names = ownNames(plan).filter((name) => !shared.has(name));
     // One on the host covers the names below it (RFC 8659 §3).
     const covered = (name: string) => names.includes(plan.host) && name !== plan.host && name.endsWith(`.${plan.host}`);
     const account = `accounturi=${plan.account}; validationmethods=${challenge}`;

@@ -1,23 +1,16 @@
 import * as aws from "@pulumi/aws";
-import * as pulumi from "@pulumi/pulumi";
-import { DnsSettings } from "../settings/settings";
-import { DnsRecord, RecordData, zoneOf } from "./records";
+import { DnsRecord, RecordData } from "./records";
+import { Writer, zoneIds } from "./writer";
 import { chunks, rdata } from "./zoneFile";
 
 /**
  * One resource a name and type, because Route 53 has one record set for both. One that is there already is refused by the API; where
  * `dns.keep` lists what others have in it, the program takes it over and writes their values along.
  */
-export function writeToRoute53(
-    name: string,
-    all: DnsRecord[],
-    known: pulumi.Output<Record<string, RecordData>>,
-    { zones, ttl, keep }: DnsSettings,
-    opts: pulumi.CustomResourceOptions,
-): pulumi.Resource[] {
+export const writeToRoute53: Writer = (name, all, known, { zones, ttl, keep }, opts) => {
     // Route 53 is everywhere at once; the provider wants a region all the same.
     const provider = new aws.Provider(`${name}-route53`, { region: "us-east-1" }, { parent: opts.parent });
-    const ids = Object.fromEntries(zones.map((zone) => [zone.name, zone.id!]));
+    const zoneId = zoneIds(zones);
     const sets = new Map<string, DnsRecord[]>();
     for (const record of all) {
         const set = `${record.name} ${record.data.type}`;
@@ -29,7 +22,7 @@ export function writeToRoute53(
         return new aws.route53.Record(
             `${name}-${set.replaceAll(" ", "-")}`,
             {
-                zoneId: ids[zoneOf(fullName, Object.keys(ids))!],
+                zoneId: zoneId(fullName),
                 name: fullName,
                 type: data.type,
                 ttl,
@@ -39,7 +32,7 @@ export function writeToRoute53(
             { ...opts, provider, deleteBeforeReplace: true },
         );
     });
-}
+};
 
 /** The provider puts the outer quotes around a text itself, so that strings of one text are joined by the inner ones. */
 const text = (all: string) => chunks(all.replace(/["\\]/g, "\\$&")).join('""');

@@ -2,9 +2,8 @@ import { isIPv4 } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import { Problem } from "../errors";
 import { EXAMPLE, dnsPlan } from "../dns/plan";
-import { conflicts, policyNames, records, zoneOf } from "../dns/records";
+import { conflicts, ownNames, records, zoneOf } from "../dns/records";
 import type { MtaSts } from "../dns/mtaSts";
-import { publicNames } from "../services/catalogue";
 import { LETS_ENCRYPT, LETS_ENCRYPT_STAGING } from "./certificateSchema";
 import { RawConfig, readProjectFile } from "./parse";
 import { Config } from "./schema";
@@ -44,15 +43,9 @@ function zonesOf(config: Config): Zone[] {
 }
 
 /** Every name that the deployment's certificate must have. */
-export function certificateNames({
-    host,
-    profile,
-    domains,
-    mtaSts,
-    autoconfig,
-}: Pick<Settings, "host" | "profile" | "domains" | "mtaSts" | "autoconfig">): string[] {
-    return [...new Set([...publicNames(host, profile), ...policyNames({ domains, mtaSts, autoconfig })])];
-}
+export const certificateNames = (settings: Pick<Settings, "host" | "profile" | "domains" | "mtaSts" | "autoconfig">): string[] => [
+    ...new Set(ownNames(settings)),
+];
 
 export function namesOf(config: Config): string[] {
     return certificateNames({ ...config, ...policiesOf(config), domains: mailDomains(config) });
@@ -183,7 +176,8 @@ function checkAddresses(config: Config, dns: DnsSettings): Problem[] {
 /** An alias has no neighbours, and a name has one SPF record: a domain that is also a name of another purpose has both. */
 function checkNames(config: Config, dns: DnsSettings): Problem[] {
     const settings = { ...config, ...policiesOf(config), dns, domains: mailDomains(config), applicationDomains: config.domainRecords };
-    const plan = dnsPlan({ ...settings, environment: {} }, EXAMPLE);
+    // CAA records are at names that have an address: they add no conflict.
+    const plan = dnsPlan({ ...settings, environment: {}, certificates: { issuer: "self-signed" } }, EXAMPLE);
     return conflicts(records(plan)).map((name) => ({
         key: "domains",
         message: `${name} would be a name of the deployment and of a mail domain at once`,

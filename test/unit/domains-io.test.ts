@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
@@ -12,25 +11,14 @@ import { withConfig } from "../../operate/editStackFile";
 import type { Running } from "../../operate/health";
 import type { Session } from "../../operate/session";
 import { PROJECT } from "../../operate/stackFile";
+import { KEY, OTHER, THIRD, old, record } from "../fixtures/domainKeys";
 
-const [KEY, OTHER, THIRD] = [1, 2, 3].map(() =>
-    generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ type: "spki", format: "der" }).toString("base64"),
-);
 const STORED = {
     name: "example.com",
     dkim_key_selector: "fe-0123456789",
     dkim_public_key: { $binary: { base64: KEY } },
     verification_record: "a1b2c3",
 };
-const record = (more: Partial<Records[string]> = {}): Records[string] => ({
-    selector: "fe-0123456789",
-    publicKey: KEY,
-    returnPath: "fe-bounces",
-    verification: "a1b2c3",
-    previous: [],
-    ...more,
-});
-const old = (selector: string, publicKey = OTHER) => ({ selector, publicKey });
 
 describe("writing the stack file", () => {
     const directory = mkdtempSync(path.join(tmpdir(), "domains-"));

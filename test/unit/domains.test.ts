@@ -1,18 +1,11 @@
-import { generateKeyPairSync } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { domainRecords } from "../../components/settings/dnsSchema";
 import { Records, StoredDomain, bitsOf, foundDomains, isDifferent, mergeDomains, recordsAfter } from "../../operate/domainRecords";
 import { QUERY } from "../../operate/domains";
 import { report } from "../../operate/domainsReport";
+import { FOURTH, KEY, OTHER, THIRD, makeKey, old, record } from "../fixtures/domainKeys";
 
-const makeKey = (modulusLength: number) =>
-    generateKeyPairSync("rsa", {
-        modulusLength,
-        publicKeyEncoding: { type: "spki", format: "der" },
-        privateKeyEncoding: { type: "pkcs8", format: "pem" },
-    }).publicKey.toString("base64");
-const [KEY, OTHER, THIRD, FOURTH] = [2048, 2048, 2048, 2048].map(makeKey);
 const SHORT = makeKey(1024);
 
 const stored = (name: string, more: Partial<StoredDomain> = {}): StoredDomain => ({
@@ -23,16 +16,7 @@ const stored = (name: string, more: Partial<StoredDomain> = {}): StoredDomain =>
     verification_record: "a1b2c3",
     ...more,
 });
-const record = (more: Partial<Records[string]> = {}): Records[string] => ({
-    selector: "fe-0123456789",
-    publicKey: KEY,
-    returnPath: "fe-bounces",
-    verification: "a1b2c3",
-    previous: [],
-    ...more,
-});
 const found = (domains: Records) => ({ domains, problems: {} });
-const old = (selector: string, publicKey = OTHER) => ({ selector, publicKey });
 
 describe("the application's domains", () => {
     test("become records, with names in ASCII form", () => {

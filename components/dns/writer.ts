@@ -1,0 +1,18 @@
+import * as pulumi from "@pulumi/pulumi";
+import { DnsSettings, Zone } from "../settings/settings";
+import { DnsRecord, RecordData, zoneOf } from "./records";
+
+/** Declares records at a DNS provider: which there are is known now, what is in them, by key, may be known later. */
+export type Writer = (
+    name: string,
+    all: DnsRecord[],
+    known: pulumi.Output<Record<string, RecordData>>,
+    settings: DnsSettings,
+    opts: pulumi.CustomResourceOptions,
+) => pulumi.Resource[];
+
+/** Answers the id of the zone that a name belongs to. */
+export function zoneIds(zones: Zone[]): (name: string) => string {
+    const ids = Object.fromEntries(zones.map((zone) => [zone.name, zone.id!]));
+    return (name) => ids[zoneOf(name, Object.keys(ids))!];
+}
