@@ -183,7 +183,10 @@ class Bench {
     private removeContainers(): void {
         const containers = this.list("ps", "-aq");
         if (containers.length > 0) docker(["rm", "-f", ...containers], this.dockerHost);
-        docker(["network", "prune", "-f"], this.dockerHost);
+        // Docker may say for a moment that a container which is gone still has its address, and prune then passes over the network.
+        const networks = () => this.list("network", "ls", "-q", "--filter", "type=custom");
+        for (let tries = 0; tries < 50 && networks().length > 0; tries++) docker(["network", "prune", "-f"], this.dockerHost);
+        if (networks().length > 0) throw new Error(`A network of the run before is still there: ${networks().join(", ")}.`);
     }
 
     private list(...args: string[]): string[] {
