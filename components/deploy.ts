@@ -8,7 +8,7 @@ import { DockerHost } from "./server/dockerHost";
 import { EVERYWHERE, firewallRules } from "./server/host/firewall";
 import { preflightValues } from "./server/host/preflight";
 import { Machine, Server } from "./server/server";
-import { CATALOGUE, servicesOf, under } from "./services/catalogue";
+import { CATALOGUE, EXCHANGER, servicesOf, under } from "./services/catalogue";
 import { publicUrl } from "./services/environment";
 import { DeploymentSecrets } from "./services/secrets";
 import { Services } from "./services/services";
@@ -55,7 +55,7 @@ export function deploy(settings: Settings): Outputs {
     const addresses = { ipv4: place.ipv4 ?? server.address!, ipv6: place.ipv6 };
     const dkim = secrets.dkimPublicKeys;
     const dns = settings.dns && new Dns(name, { settings, ...addresses, dkim, account: acme?.account, publicKeys: acme?.publicKeys });
-    if (place.aws?.reverseDns) instance?.giveReverseName(under(settings.host, "mx"), dns?.written ?? []);
+    if (place.aws?.reverseDns) instance?.giveReverseName(under(settings.host, EXCHANGER), dns?.written ?? []);
     acme?.issue({ keys: services.keys.place, router: services.router, ...addresses }, [services, ...(dns?.written ?? [])]);
 
     return defined({
@@ -123,7 +123,7 @@ function defined(outputs: Outputs): Outputs {
 
 /** Set by the program on AWS (`servers[].aws.reverseDns`); elsewhere by whoever owns the address, at the server's provider. */
 function reverseNames({ host }: Settings, { ipv4, ipv6 }: { ipv4: pulumi.Input<string>; ipv6?: string }): pulumi.Output<Record<string, string>> {
-    return pulumi.output(ipv4).apply((address) => Object.fromEntries([address, ...(ipv6 ? [ipv6] : [])].map((one) => [one, under(host, "mx")])));
+    return pulumi.output(ipv4).apply((address) => Object.fromEntries([address, ...(ipv6 ? [ipv6] : [])].map((one) => [one, under(host, EXCHANGER)])));
 }
 
 function endpoints({ host, profile, network }: Settings): Record<string, string> {

@@ -3,6 +3,7 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
 import { quote } from "../server/connection";
+import { FOLDER } from "../server/host/folder";
 import { Server } from "../server/server";
 import { CATALOGUE, servicesOf } from "../services/catalogue";
 import { Place, createPlace } from "../services/files";
@@ -133,7 +134,7 @@ export class AcmeCertificate extends pulumi.ComponentResource {
             ...(challenge.type === "dns-01" ? { DNS_PROVIDER: challenge.provider === "rfc2136" ? "dnsupdate" : challenge.provider } : {}),
             ...(caaIssuer ? { CAA_ISSUER: caaIssuer } : {}),
             TRUST: roots ? "roots" : directory.includes("staging") ? "none" : "system",
-            ...(settings.alertWebhook ? { ALERT: "/etc/forwardemail/certificate.alert" } : {}),
+            ...(settings.alertWebhook ? { ALERT: `${FOLDER}/certificate.alert` } : {}),
             READERS: serving.join(" "),
             ROUTED: serving.filter((service) => CATALOGUE[service].routed).join(" "),
             ROUTER_CONF: `${ROUTER_DIRECTORY}/nginx.conf`,

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { EXCHANGER } from "../services/catalogue";
 import { DnsSettings, Settings } from "../settings/settings";
 import { writeToCloudflare } from "./cloudflare";
 import { EXAMPLE, dnsPlan } from "./plan";
@@ -57,7 +58,7 @@ const WRITERS: Record<DnsSettings["provider"], Writer> = {
 
 const byKey = (all: DnsRecord[]): Record<string, RecordData> => Object.fromEntries(all.map(({ key, data }) => [key, data]));
 
-const exchanger = (ipv4: string, ipv6?: string): Exchanger => ({ label: "mx", ipv4, ...(ipv6 ? { ipv6 } : {}) });
+const exchanger = (ipv4: string, ipv6?: string): Exchanger => ({ label: EXCHANGER, ipv4, ...(ipv6 ? { ipv6 } : {}) });
 
 function placeholders({ ipv6, dkim, publicKeys = [] }: DnsArgs): Values {
     return {

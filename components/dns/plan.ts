@@ -1,3 +1,4 @@
+import { EXCHANGER } from "../services/catalogue";
 import { CertificateSettings, Settings } from "../settings/settings";
 import { DnsPlan, Values } from "./records";
 
@@ -34,7 +35,7 @@ function caaOf(certificates: CertificateSettings): DnsPlan["caa"] {
 
 /** Values in place of those that only a server and keys have: enough to see which records there will be. */
 export const EXAMPLE: Values = {
-    exchangers: [{ label: "mx", ipv4: "192.0.2.1" }],
+    exchangers: [{ label: EXCHANGER, ipv4: "192.0.2.1" }],
     dkim: [],
     account: "",
     tlsa: [],

@@ -317,6 +317,9 @@ export function publishedPorts(profile: Profile, offset: number): number[] {
         .sort((a, b) => a - b);
 }
 
+/** Label of the name that MX records lead to. */
+export const EXCHANGER = "mx";
+
 /** `""` is the host itself, `"mx"` is mx.HOST. */
 export function under(host: string, label: string): string {
     return label === "" ? host : `${label}.${host}`;

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Settings } from "../settings/settings";
-import { under } from "./catalogue";
+import { EXCHANGER, under } from "./catalogue";
 import { Secrets, activeSelector } from "./secrets";
 
 type Values = Record<string, pulumi.Input<string>>;
@@ -57,10 +57,10 @@ function identity(settings: Settings): Values {
         CALDAV_URL: publicUrl(settings, "caldav"),
         CARDDAV_HOST: under(host, "carddav"),
         CARDDAV_URL: publicUrl(settings, "carddav"),
-        MX_HOST: under(host, "mx"),
-        MX1_HOST: under(host, "mx"),
-        MX2_HOST: under(host, "mx"),
-        SMTP_EXCHANGE_DOMAINS: under(host, "mx"),
+        MX_HOST: under(host, EXCHANGER),
+        MX1_HOST: under(host, EXCHANGER),
+        MX2_HOST: under(host, EXCHANGER),
+        SMTP_EXCHANGE_DOMAINS: under(host, EXCHANGER),
         SEND_EMAIL: "true",
         PREVIEW_EMAIL: "false",
         AUTH_BASIC_ENABLED: "true",

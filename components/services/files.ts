@@ -20,6 +20,9 @@ export function createPlace(role: string, args: { name: string; directory?: stri
     return { source, mount: (target, readOnly) => ({ type, source, target, readOnly }) };
 }
 
+/** Shell function `folder_of`: the folder on the Docker host of a place's source. */
+export const FOLDER_OF = `folder_of() { case $1 in /*) mkdir -p "$1"; echo "$1" ;; *) docker volume inspect -f '{{.Mountpoint}}' "$1" ;; esac; }`;
+
 export interface FileSetArgs {
     server: Server;
     place: Place;

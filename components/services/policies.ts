@@ -1,7 +1,7 @@
 import { policyText } from "../dns/mtaSts";
 import { policyNames } from "../dns/records";
 import { Settings } from "../settings/settings";
-import { under } from "./catalogue";
+import { EXCHANGER, under } from "./catalogue";
 
 // What the router answers itself, over TLS: the MTA-STS policy of each mail domain, and how mail clients set themselves up.
 
@@ -15,7 +15,7 @@ export const POLICY_PORT = 8443;
 export function policyFiles(settings: Settings): Record<string, string> {
     const { domains, mtaSts, autoconfig, host } = settings;
     return {
-        ...(mtaSts ? { "mta-sts.txt": policyText(mtaSts, [under(host, "mx")]) } : {}),
+        ...(mtaSts ? { "mta-sts.txt": policyText(mtaSts, [under(host, EXCHANGER)]) } : {}),
         ...(autoconfig
             ? Object.fromEntries(
                   domains.flatMap((domain) => [

@@ -1,3 +1,6 @@
+import { FOLDER } from "../../server/host/folder";
+import { FOLDER_OF } from "../../services/files";
+
 /**
  * The script that keeps the certificate of a server valid: /etc/forwardemail/certificate, run by a timer and by each `up` that changes
  * it. It looks at every name before it asks the authority, asks for those that pass, checks what it got, and then changes files and
@@ -8,7 +11,7 @@ export const RENEW = `#!/bin/sh
 set -eu
 umask 077
 # shellcheck source=/dev/null
-. /etc/forwardemail/certificate.conf
+. ${FOLDER}/certificate.conf
 exec 9>/run/forwardemail-certificate.lock
 flock -w 900 9 || { echo "another renewal has run for 15 minutes" >&2; exit 1; }
 work=$(mktemp -d)
@@ -21,9 +24,9 @@ failed() {
     [ -z "\${ALERT:-}" ] || jq -cn --arg text "$STACK: certificate: $*" '{text: $text}' |
         curl -sS -m 20 -o /dev/null -H 'Content-Type: application/json' -d @- --config "$ALERT" || echo "warning: the webhook could not be told" >&2
 }
-folder() { case $1 in /*) echo "$1" ;; *) docker volume inspect -f '{{.Mountpoint}}' "$1" ;; esac; }
+${FOLDER_OF}
 # shellcheck disable=SC2153
-acme=$(folder "$ACME") keys=$(folder "$KEYS") router=$(folder "$ROUTER")
+acme=$(folder_of "$ACME") keys=$(folder_of "$KEYS") router=$(folder_of "$ROUTER")
 webroot=$router/acme # the router serves it
 issued="$acme/certificates/$CERTIFICATE"
 
@@ -100,7 +103,7 @@ ask() {
         *) set -- "$@" --dns "$DNS_PROVIDER" ;;
     esac
     for one in $good; do set -- "$@" --domains "$one"; done
-    docker run --rm --cap-drop ALL --security-opt no-new-privileges --env-file /etc/forwardemail/certificate.secret \\
+    docker run --rm --cap-drop ALL --security-opt no-new-privileges --env-file ${FOLDER}/certificate.secret \\
         -v "$ACME:/lego" -v "$webroot:/webroot" "$LEGO" run "$@" >"$work/lego" 2>&1
 }
 

@@ -1,6 +1,8 @@
+import { APT } from "../../server/host/apt";
+import { FOLDER } from "../../server/host/folder";
+import { FOLDER_OF } from "../../services/files";
 import { RENEW } from "./renew";
 
-const FOLDER = "/etc/forwardemail";
 const UNIT = "forwardemail-certificate";
 
 /** Shell functions of both scripts below: lego in a container of its own, with what it keeps at /lego. */
@@ -9,9 +11,9 @@ lego() {
     docker run --rm -i --cap-drop ALL --security-opt no-new-privileges -e "LEGO_CA_CERTIFICATES=\${ROOTS:+/lego/roots.pem}" -v "$ACME:/lego" "$LEGO" "$@" \\
         --path /lego --server "$DIRECTORY" --account-id "$ACCOUNT" --email "$EMAIL"
 }
-folder() { case $1 in /*) mkdir -p "$1"; echo "$1" ;; *) docker volume inspect -f '{{.Mountpoint}}' "$1" ;; esac; }
+${FOLDER_OF}
 # shellcheck disable=SC2153
-acme=$(folder "$ACME")`;
+acme=$(folder_of "$ACME")`;
 
 /**
  * Registers the account whose key is standard input (PEM) with the authority, or finds it there, and prints its URL: what CAA records name
@@ -49,9 +51,9 @@ jq -r .registration.accountURL "$known/account.json"`;
 /** Puts secrets of the renewal on the host. Standard input holds lines `name base64`: the leaf's key, the webhook, and variables of lego. Reads ACME and LEAF. */
 export const SECRETS = `set -eu
 umask 077
+${FOLDER_OF}
 # shellcheck disable=SC2153
-acme=$ACME
-case $acme in /*) ;; *) acme=$(docker volume inspect -f '{{.Mountpoint}}' "$acme") ;; esac
+acme=$(folder_of "$ACME")
 mkdir -p ${FOLDER}
 : >${FOLDER}/certificate.secret.new
 rm -f ${FOLDER}/certificate.alert
@@ -74,12 +76,12 @@ rmdir ${FOLDER} 2>/dev/null || true`;
  */
 export const SET_UP = `set -eu
 umask 077
+${APT}
 missing=
 for program in curl openssl dig jq flock; do command -v $program >/dev/null || missing="$missing $program"; done
 if [ -n "$missing" ]; then
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null 2>&1 || true
-    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends curl openssl bind9-dnsutils jq util-linux >/dev/null
+    apt_update
+    install_packages curl openssl bind9-dnsutils jq util-linux
 fi
 printf '%s\\nDOCKER_HOST=%s\\nexport DOCKER_HOST\\n' "$CONFIG" "$DOCKER_HOST" >${FOLDER}/certificate.conf
 cat >${FOLDER}/certificate <<'END_OF_RENEWAL'

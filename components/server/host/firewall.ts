@@ -1,5 +1,6 @@
 import { publishedPorts } from "../../services/catalogue";
 import type { ServerSettings, Settings } from "../../settings/settings";
+import { FOLDER } from "./folder";
 
 /** What a host lets in. */
 export interface FirewallRules {
@@ -96,7 +97,6 @@ table inet forwardemail {
 /** How long the operator's machine has to connect again before the rules are taken back, in seconds. */
 export const REVERT_SECONDS = 60;
 
-const FOLDER = "/etc/forwardemail";
 const UNIT = "forwardemail-firewall";
 const REVERT = `${UNIT}-revert`;
 

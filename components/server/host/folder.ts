@@ -1,0 +1,2 @@
+/** Folder of the program's own files on a server. */
+export const FOLDER = "/etc/forwardemail";
