@@ -48,8 +48,8 @@ async function main(): Promise<void> {
     const rehearsal = await startRehearsal(hostName(STACK), DIRECTORY, console.log);
     const compose = await build(COMPOSE, console.log);
     try {
-        const readings = await new Bench(rehearsal, compose).run(rounds);
         const load = await measureLoad(loadConfig(rehearsal), Math.max(rounds, 5));
+        const readings = await new Bench(rehearsal, compose).run(rounds);
         const text = report(readings, load, machineOf(rehearsal), rounds);
         writeFileSync(path.join(__dirname, "REPORT.md"), text);
         console.log(`\n${text}`);

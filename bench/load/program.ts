@@ -60,6 +60,7 @@ function made(type: string, name: string): Record<string, unknown> {
         ...result,
         name,
         privateKeyPem: "key",
+        publicKeyPem: "key",
         certPem: "certificate",
         certRequestPem: "request",
         ...(type.startsWith("command") ? { stdout: "1.44" } : {}),
