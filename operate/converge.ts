@@ -21,8 +21,8 @@ export type Display = { live: false } | { live: true; yes: boolean };
 
 /**
  * Brings a stack to what its config says, and says what is wrong where that fails.
- * `pulumi up` alone does not see that a container is gone or sick: Docker is asked first (refresh), what is missing is made
- * again, what is unhealthy is replaced, and at the end *every* service must be healthy, whether it changed or not.
+ * `pulumi up` alone does not see that a container is gone or sick: Docker is asked first, what is missing is made
+ * again (--refresh), what is unhealthy is replaced, and at the end *every* service must be healthy, whether it changed or not.
  */
 export async function converge(
     session: Pick<Session, "stack" | "settings">,
@@ -42,8 +42,8 @@ export async function converge(
     const now = () => located(session.stack, session.settings);
     try {
         // On a bare server there is nothing to ask. What the state says is there has another identity, and is made anew.
-        const replace = found.bare ? [] : await findBroken({ stack: session.stack, settings: found.settings }, log, observer);
-        const result = display.live ? await upLive(session, replace, display.yes, progress, log) : await upPlain(session, replace, progress);
+        const repair = found.bare ? NONE : await findBroken({ stack: session.stack, settings: found.settings }, log, observer);
+        const result = display.live ? await upLive(session, repair, display.yes, progress, log) : await upPlain(session, repair, progress);
         const settings = await now();
         await booted(settings, observer);
         const healthy = await allHealthy(settings, log, observer);
@@ -96,20 +96,30 @@ async function booted({ servers: [server] }: Settings, observer: Observer): Prom
 
 type Update = Omit<Converged, "ok">;
 
-async function upPlain({ stack }: Pick<Session, "stack">, replace: string[], progress: Progress): Promise<Update> {
-    const result = await stack.up({ onEvent: progress.onEvent, replace, color: "never", suppressProgress: true });
+/** What an update does beside what the config asks for. */
+export interface Repair {
+    /** Read what is there first, so that what is gone is made again. */
+    refresh: boolean;
+    /** URNs of what must be made anew though its inputs are the same. */
+    replace: string[];
+}
+
+const NONE: Repair = { refresh: false, replace: [] };
+
+async function upPlain({ stack }: Pick<Session, "stack">, repair: Repair, progress: Progress): Promise<Update> {
+    const result = await stack.up({ onEvent: progress.onEvent, ...repair, color: "never", suppressProgress: true });
     return { changes: result.summary.resourceChanges ?? {}, outputs: result.outputs };
 }
 
 /** The display has told the errors already; they are kept for their fixes. */
 async function upLive(
     session: Pick<Session, "stack">,
-    replace: string[],
+    repair: Repair,
     yes: boolean,
     { errors }: Progress,
     log: (line: string) => void,
 ): Promise<Update> {
-    const { ok, events } = await liveUp(session, replace, yes);
+    const { ok, events } = await liveUp(session, repair, yes);
     const silent = new Progress(() => undefined);
     for (const event of events) silent.onEvent(event);
     errors.push(...silent.errors);
@@ -119,27 +129,27 @@ async function upLive(
     return { changes: (summary.at(-1)?.resourceChanges ?? {}) as Record<string, number>, outputs: await session.stack.outputs() };
 }
 
-/** Asks Docker what became of the stack (refresh); answers the resources that must be made anew though their inputs are the same. */
+/** Asks Docker what became of the stack. */
 async function findBroken(
     { stack, settings }: Pick<Session, "stack" | "settings">,
     log: (line: string) => void,
     observer: Observer,
-): Promise<string[]> {
+): Promise<Repair> {
     const before = await resourcesOf(stack);
-    if (before.length === 0) return [];
+    if (before.length === 0) return NONE;
     const running = observer.inspectStack(settings.name, settings.servers[0]);
     const unhealthy = sick(before, running);
     removeStrays(before, running, settings, log, observer);
-    await stack.refresh({ onOutput: () => undefined });
     if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
-    const after = new Set((await resourcesOf(stack)).map(({ urn }) => urn));
-    const lost = before.filter(({ urn, type }) => type === "docker:index/volume:Volume" && !after.has(urn));
+    const volumes = observer.volumes(settings.servers[0]);
+    const lost = before.filter(({ type, outputs }) => type === "docker:index/volume:Volume" && !volumes.includes(outputs?.name as string));
     if (lost.length > 0) log(`Volumes that are gone, to be made anew: ${lost.map(({ urn }) => urn.split("::").at(-1)).join(", ")}`);
     const complete = servicesOf(settings.profile).every((service) => running.some((c) => c.service === service));
-    if (complete && lost.length === 0) return unhealthy;
+    if (complete && lost.length === 0) return { refresh: true, replace: unhealthy };
     // Containers are about to start on data that nobody has looked at since: claims and checks run again, and files are written
     // again, because a script with the same inputs would else count as done.
-    return [...unhealthy, ...before.filter(({ urn }) => after.has(urn) && /-(claim|files)$/.test(urn)).map(({ urn }) => urn)];
+    const again = before.filter(({ urn }) => /-(claim|files)$/.test(urn)).map(({ urn }) => urn);
+    return { refresh: true, replace: [...unhealthy, ...again] };
 }
 
 /** The fix of each error, where it is known; an error that the engine did not report as an event is told here. */

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
 import { removeKeys } from "../components/server/keyFiles";
-import { StateResource, refreshMachines, resourcesOf } from "./machines";
+import { StateResource, outputsOf, refreshMachines, resourcesOf } from "./machines";
 import { refuseLeaving } from "./mtaSts";
 import { Progress, describe } from "./progress";
 import { stopRehearsal } from "./rehearsal";
@@ -39,7 +39,7 @@ async function main(): Promise<void> {
     confirmDeletion(doomed, `${readProject().name}-${values.stack}`); // before anything is started
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, log);
     if (values.unlock) await session.stack.cancel();
-    const refusal = refuseLeaving(await session.stack.outputs(), values["leave-mta-sts"] ?? false);
+    const refusal = refuseLeaving(await outputsOf(session.stack), values["leave-mta-sts"] ?? false);
     if (refusal) throw new Error(refusal);
     await remove(session, doomed !== undefined, log);
     removeKeys(session.settings.servers);

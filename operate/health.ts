@@ -91,11 +91,20 @@ export interface Observer {
     isBare(host: ServerSettings): boolean;
     whyNot(host?: DockerAddress): string | undefined;
     inspectStack(name: string, host?: DockerAddress): Running[];
+    /** Names of all volumes. */
+    volumes(host?: DockerAddress): string[];
     explain(container: string, host?: DockerAddress): { probe: string; log: string[]; fix?: string };
     remove(container: string, host?: DockerAddress): void;
 }
 
-export const DOCKER: Observer = { isBare, whyNot, inspectStack, explain, remove: (container, host) => void docker(["rm", "-f", container], host) };
+export const DOCKER: Observer = {
+    isBare,
+    whyNot,
+    inspectStack,
+    volumes: (host) => docker(["volume", "ls", "-q"], host).split("\n").filter(Boolean),
+    explain,
+    remove: (container, host) => void docker(["rm", "-f", container], host),
+};
 
 /** Whether it is a host that the program sets up, and on which Docker cannot be used yet, or an instance that is still to be made. */
 export function isBare({ ssh, aws, engine }: ServerSettings): boolean {

@@ -3,18 +3,24 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import type { EngineEvent } from "@pulumi/pulumi/automation";
+import type { Repair } from "./converge";
 import type { Session } from "./session";
 
 /**
  * Runs `pulumi up` with Pulumi's own live display, which the Automation API cannot show, and answers the engine's events.
  * Without `yes` it shows the preview and asks. The events are what the display shows: secrets are hidden in them.
  */
-export async function liveUp({ stack }: Pick<Session, "stack">, replace: string[], yes: boolean): Promise<{ ok: boolean; events: EngineEvent[] }> {
+export async function liveUp(
+    { stack }: Pick<Session, "stack">,
+    { refresh, replace }: Repair,
+    yes: boolean,
+): Promise<{ ok: boolean; events: EngineEvent[] }> {
     const { workDir, pulumiHome, envVars, pulumiCommand } = stack.workspace;
     const directory = mkdtempSync(path.join(tmpdir(), "forwardemail-")); // 0700
     const log = path.join(directory, "events");
     const args = ["up", "--stack", stack.name, "--suppress-outputs", "--event-log", log];
     if (yes) args.push("--yes", "--skip-preview");
+    if (refresh) args.push("--refresh");
     for (const urn of replace) args.push("--replace", urn);
     const env = {
         ...process.env,

@@ -1,5 +1,4 @@
 import { Resolver } from "node:dns/promises";
-import type { OutputMap } from "@pulumi/pulumi/automation";
 import { EXAMPLE, dnsPlan } from "../components/dns/plan";
 import { DnsRecord, records } from "../components/dns/records";
 import type { Problem } from "../components/errors";
@@ -14,13 +13,13 @@ export type Lookup = Pick<Resolver, "resolveMx" | "resolveTxt" | "resolveCname">
  */
 export async function findStrangers(
     settings: Settings,
-    outputs: OutputMap,
+    outputs: Record<string, unknown>,
     lookup: Lookup = new Resolver({ timeout: 3000, tries: 2 }),
 ): Promise<Problem[]> {
     if (!settings.dns) return [];
     const ours = records(dnsPlan(settings, EXAMPLE));
     // What an earlier `up` wrote is no stranger's, though the config wants something else now.
-    const written = Object.values((outputs.zone?.value ?? {}) as Record<string, string>).join("\n");
+    const written = Object.values((outputs.zone ?? {}) as Record<string, string>).join("\n");
     const found = await Promise.all([...new Set(ours.map(({ name }) => name))].map((name) => at(name, ours, written, lookup)));
     return found.flat();
 }

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { Display, converge } from "./converge";
+import { outputsOf } from "./machines";
 import { refusePolicy } from "./mtaSts";
 import { forwardToLoopback } from "./rehearsal";
 import { Session, openSession } from "./session";
@@ -47,7 +48,7 @@ async function main(): Promise<void> {
 
 /** What must not be written: refused before the engine starts. */
 async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
-    const outputs = await stack.outputs();
+    const outputs = await outputsOf(stack);
     const refusal = refusePolicy(outputs, settings.mtaSts);
     if (refusal) throw new Error(refusal);
     if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;

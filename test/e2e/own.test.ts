@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process";
-import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
@@ -17,10 +17,11 @@ import { hostName, startRehearsal, stopRehearsal } from "../../operate/rehearsal
 import { PROJECT } from "../../operate/stackFile";
 import { WORK } from "../../operate/workspace";
 import type { Release } from "../rig/images/debian";
+import { mayIssue } from "../rig/caa";
 import { type Vps, removeVps, startVps } from "../rig/vps";
 import type { RigHost } from "../rig/host";
 import { policyId, policyText } from "../../components/dns/mtaSts";
-import { request as get, poll } from "./clients";
+import { deliver, eventually, makeMailbox, poll, readImap, request as get, startSink, submit } from "./clients";
 import { type Internet, certificateAt, startInternet, watchPorts } from "./internet";
 import { wipe } from "./world";
 import { generateKey, keyForms } from "../rig/providers/keys";
@@ -171,7 +172,7 @@ const pulumi = (args: string[], input?: string) => execFileSync("pulumi", args, 
 function writeConfig(values: Record<string, unknown>): void {
     const text = existsSync(FILE) ? readFileSync(FILE, "utf8") : "";
     const salt = /^encryptionsalt:.*$/m.exec(text)?.[0] ?? "";
-    const secrets = text.match(/^ {2}forwardemail:\w+Key:\n {4}secure: .*$/gm) ?? [];
+    const secrets = text.match(/^ {2}forwardemail:\w+:\n {4}secure: .*$/gm) ?? [];
     writeFileSync(FILE, `${salt}\n${stringify({ config: values })}${secrets.join("\n")}\n`);
 }
 
@@ -331,6 +332,7 @@ test.skipIf(isReal)("after a reboot everything is back, the firewall too", async
 
 describe.skipIf(isReal)("the server asks for its certificate itself", () => {
     let internet: Internet;
+    let sink: Awaited<ReturnType<typeof startSink>>;
     let provided: Record<string, unknown>;
     /** Runs the renewal as its timer would; answers its status and what it said. */
     const renew = async (environment = "RENEW=now") => {
@@ -340,15 +342,47 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
         const { stdout: said } = await promisify(execFile)("docker", ["exec", VPS, "bash", "-ec", script], { env });
         return { status: Number(/status (\d+)\n$/.exec(said)?.[1]), said };
     };
+    /** Fingerprints of what each port shows, verified for the name that clients use there. */
+    const onEveryPort = async () => {
+        const seen = new Set<string>();
+        for (const [port, label] of [
+            [443, ""],
+            [443, "api"],
+            [443, "mta-sts"],
+            [25, "mx"],
+            [465, "smtp"],
+            [993, "imap"],
+            [995, "pop3"],
+        ] as Array<[number, string]>) {
+            const name = label ? `${label}.${HOST}` : HOST;
+            const certificate = await certificateAt(place.address, port, name, internet.ca.roots);
+            expect(certificate.checkHost(name), `${label} ${port}`).toBeTruthy();
+            seen.add(certificate.fingerprint256);
+        }
+        return seen;
+    };
+    const target = () => ({ address: place.address, host: HOST, ca: internet.ca.roots });
+    /** The key that the application signs with is the one that DNS has had since before. */
+    const expectSigningKey = (selector: string) => {
+        const [publicKey] = /(?<=p=)[\w+/=]+/.exec(internet.dns.ask(`${selector}._domainkey.${HOST}`, "TXT").join("").replace(/[" ]/g, ""))!;
+        const own = createPublicKey(createPrivateKey(place.shell(`cat ${data}/keys/dkim.key`)));
+        expect(own.export({ type: "spki", format: "der" }).toString("base64")).toBe(publicKey);
+        const environment = place.shell("docker exec $(docker ps -qf label=forwardemail.service=smtp) printenv DKIM_KEY_SELECTOR");
+        expect(environment.trim()).toBe(selector);
+    };
     const served443 = (label: string) => certificateAt(place.address, 443, label ? `${label}.${HOST}` : HOST);
 
     beforeAll(async () => {
         provided = config;
         internet = await startInternet(place.rig!, path.join(folder, "internet"));
+        sink = await startSink("0.0.0.0");
         writeFileSync(path.join(folder, "roots.pem"), internet.ca.roots);
         const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
         config = {
             ...config,
+            "forwardemail:profile": "full",
+            "forwardemail:environment": { RIG_OUTBOUND_RELAY: `${place.rig!.machine4}:${sink.port}` },
+            "forwardemail:dkim": { default: "active", s2027: "next" },
             "forwardemail:servers": [{ ...server, ipv6: place.vps!.address6 }],
             "forwardemail:certificates": {
                 issuer: "acme",
@@ -362,9 +396,10 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
         writeConfig(config);
     });
     afterAll(async () => {
-        config = provided; // the tests after it have no internet
+        config = { ...provided, "forwardemail:dkim": { s2027: "active" } }; // the tests after it have no internet
         writeConfig(config);
         await internet?.stop();
+        sink?.close();
     });
 
     test("an up before its names lead anywhere says so, and the certificate that was given goes on serving", async () => {
@@ -377,17 +412,7 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
     test("with the records of the stack's output the server has a certificate, for all names, on every port", async () => {
         await internet.dns.load(JSON.parse(command("output", "zone").text) as Record<string, string>);
         expect(await renew("")).toMatchObject({ status: 0, said: expect.stringMatching(/installed a certificate for .* own\.example\.test/) });
-        for (const [port, label] of [
-            [443, ""],
-            [443, "api"],
-            [443, "mta-sts"],
-            [465, "smtp"],
-            [25, "mx"],
-        ] as Array<[number, string]>) {
-            const certificate = await certificateAt(place.address, port, label ? `${label}.${HOST}` : HOST, internet.ca.roots);
-            expect(certificate.fingerprint256, `${label} ${port}`).not.toBe(leaf.fingerprint256);
-            expect(certificate.checkHost(label ? `${label}.${HOST}` : HOST), `${label} ${port}`).toBeTruthy();
-        }
+        expect((await onEveryPort()).has(leaf.fingerprint256)).toBe(false);
         expect(
             place.shell(`stat -L -c '%a %U' ${data}/keys/privkey.pem; stat -c %u ${data}/keys ${data}/keys/tls/privkey.pem | sort -u | wc -l`),
         ).toMatch(/^440 .*\n1\n$/);
@@ -397,7 +422,13 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
         const { account } = JSON.parse(place.shell(`jq -c '{account: .registration.accountURL}' ${data}/acme/accounts/*/*/account.json`)) as {
             account: string;
         };
-        expect(internet.dns.ask(`mx.${HOST}`, "CAA")).toContain(`0 issue "ca.test; accounturi=${account}; validationmethods=http-01"`);
+        const lookup = (name: string) => internet.dns.ask(name, "CAA");
+        const us = { issuer: "ca.test", account, challenge: "http-01" } as const;
+        for (const name of [`mx.${HOST}`, `api.${HOST}`, `mta-sts.${HOST}`]) {
+            expect(mayIssue(name, us, lookup)).toBe(true);
+            for (const other of [{ issuer: "other.test" }, { account: "x" }, { challenge: "dns-01" }] as const)
+                expect(mayIssue(name, { ...us, ...other }, lookup)).toBe(false);
+        }
         const spki = createHash("sha256")
             .update((await certificateAt(place.address, 25, `mx.${HOST}`)).publicKey.export({ type: "spki", format: "der" }))
             .digest("hex");
@@ -410,7 +441,7 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
         );
         expect(tlsa).toHaveLength(2);
         expect(tlsa).toContain(spki);
-        const policy = await get({ address: place.address, host: HOST, ca: internet.ca.roots }, "mta-sts", "/.well-known/mta-sts.txt");
+        const policy = await get(target(), "mta-sts", "/.well-known/mta-sts.txt");
         expect(policy).toMatchObject({ status: 200, headers: { "content-type": expect.stringMatching(/^text\/plain/) } });
         expect(policy.body).toBe(policyText({ mode: "testing", maxAge: 604_800 }, [`mx.${HOST}`]));
         expect(internet.dns.ask(`_mta-sts.${HOST}`, "TXT")).toEqual([
@@ -426,8 +457,8 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
 
     test("a renewal keeps its key, fails no HTTPS request and closes a mail port for a few seconds at most", async () => {
         const before = await served443("");
-        const watch = poll({ address: place.address, host: HOST, ca: internet.ca.roots }, ["", "api"]);
-        const mail = watchPorts(place.address, [25, 465]);
+        const watch = poll(target(), ["", "api", "caldav"]);
+        const mail = watchPorts(place.address, [25, 465, 993, 995]);
         expect(await renew()).toMatchObject({ status: 0 });
         const { failures, requests } = await watch.stop();
         const gaps = mail.stop();
@@ -438,10 +469,37 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
         const after = await served443("");
         expect(after.fingerprint256).not.toBe(before.fingerprint256);
         expect(after.publicKey.equals(before.publicKey)).toBe(true);
+        expect([...(await onEveryPort())]).toEqual([after.fingerprint256]);
         expect(place.shell("docker ps -a --format '{{.Names}}' | grep -c twin || true")).toBe("0\n");
     });
 
-    test("one for another key, one that lacks a name, and an authority that is gone leave what works in place", async () => {
+    test("mail goes in and out, from and to the outside, and is read with the names and ports that the server tells mail clients", async () => {
+        const login = { user: `alice@${HOST}`, pass: "a-mailbox-password" };
+        const admin = { email: `root@${HOST}`, password: "an-admin-password" };
+        const { username, password } = JSON.parse(command("output", "firstRun").text) as { username: string; password: string };
+        expect((await get(target(), "", "/setup", { method: "POST", auth: `${username}:${password}`, json: admin })).status).toBe(303);
+        expect(await makeMailbox(target(), admin, login)).toEqual([200, 200, 200]);
+        await deliver(target(), { from: "sender@example.net", to: login.user, subject: "in", text: "hello" });
+        const source = await eventually("mail in the inbox", 20, async () =>
+            (await readImap(target(), login)).find((text) => /^Subject: in\r$/m.test(text)),
+        );
+        expect(source).toContain(`X-Seen-Client: ${place.rig!.machine4}`);
+        await submit(target(), login, { to: "bob@elsewhere.test", subject: "out", text: "hello" });
+        await eventually("mail at the sink", 30, async () => sink.received.find((text) => /^Subject: out\r$/m.test(text)));
+        const { body } = await get(target(), "autoconfig", `/mail/config-v1.1.xml?emailaddress=${login.user}`);
+        const told = [...body.matchAll(/<(?:incoming|outgoing)Server type="(\w+)">\s*<hostname>(.*)<\/hostname>\s*<port>(\d+)</g)];
+        expect(told.map(([, type, name, port]) => [type, name, Number(port)])).toEqual([
+            ["imap", `imap.${HOST}`, 993],
+            ["pop3", `pop3.${HOST}`, 995],
+            ["smtp", `smtp.${HOST}`, 465],
+        ]);
+        const asked = await get(target(), "autodiscover", "/Autodiscover/Autodiscover.xml", { method: "POST", json: {} });
+        expect([...asked.body.matchAll(/<Server>(.*)<\/Server>\s*<Port>(\d+)</g)].map(([, name, port]) => [name, Number(port)])).toEqual(
+            told.map(([, , name, port]) => [name, Number(port)]),
+        );
+    });
+
+    test("one for another key, and one that lacks a name, leave what works in place", async () => {
         const before = (await served443("")).fingerprint256;
         place.shell(
             `cd ${data}/acme && cp leaf-1.pem kept && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out leaf-1.pem 2>/dev/null`,
@@ -455,6 +513,39 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
             said: expect.stringMatching(/stays as it is.*mta-sts\.own\.example\.test: has no address/),
         });
         await internet.dns.load(zone);
+        expect((await served443("")).fingerprint256).toBe(before);
+    });
+
+    test("by DNS-01 it has a wildcard too, and the next DKIM key takes over without a gap", async () => {
+        expectSigningKey("default");
+        const { name, secret } = internet.dns.tsig;
+        pulumi(["config", "set", "--secret", "acmeDnsCredential", "--stack", STACK], secret);
+        const certificates = config["forwardemail:certificates"] as object;
+        writeConfig({
+            ...config,
+            "forwardemail:dkim": { default: "retired", s2027: "active" },
+            "forwardemail:certificates": {
+                ...certificates,
+                ...{ challenge: "dns-01", dnsProvider: "rfc2136", nameserver: `${internet.dns.address4}:53`, tsigKey: name },
+                extraNames: [`*.apps.${HOST}`],
+            },
+        });
+        const { status, text } = command("up", "--yes");
+        expect(text).not.toContain("warning: certificate");
+        expect(status).toBe(0);
+        expect((await certificateAt(place.address, 993, `imap.${HOST}`, internet.ca.roots)).checkHost(`one.apps.${HOST}`)).toBeTruthy();
+        expect((await onEveryPort()).size).toBe(1);
+        expectSigningKey("s2027"); // in the zone that was loaded before
+        const zone = JSON.parse(command("output", "zone").text) as Record<string, string>;
+        expect(zone[HOST].match(/^\w+(?=\._domainkey\b)/gm)?.sort()).toEqual(["default", "s2027"]); // mail under way is signed with the old one
+        expect(text).not.toContain(secret);
+        expect(place.shell(`stat -c '%a %U' /etc/forwardemail/certificate.secret; grep -c . /etc/forwardemail/certificate.secret`)).toMatch(
+            /^600 root\n/,
+        );
+    });
+
+    test("an authority that is gone leaves it in place too", async () => {
+        const before = (await served443("")).fingerprint256;
         await internet.ca.stop();
         expect(await renew()).toMatchObject({ status: 1, said: expect.stringContaining("the authority gave none, and the old one stays") });
         expect((await served443("")).fingerprint256).toBe(before);

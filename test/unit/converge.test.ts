@@ -49,6 +49,7 @@ function docker(...views: Array<Record<string, Change>>) {
             asked.push(`${name} ${address(host)}`);
             return containers(views.length > 1 ? views.shift() : views[0]);
         },
+        volumes: () => ["x-mongodb"],
         explain: (container) => ({ probe: "", log: [`last words of ${container}`] }),
         remove: (container, host) => void asked.push(`rm ${container} ${address(host)}`),
     };
@@ -139,7 +140,7 @@ const container = (service: string, more: object = {}) => ({
     ...more,
 });
 const script = (name: string) => ({ urn: urn("command:local:Command", name), type: "command:local:Command" });
-const VOLUME = { urn: urn("docker:index/volume:Volume", "x-mongodb"), type: "docker:index/volume:Volume" };
+const VOLUME = { urn: urn("docker:index/volume:Volume", "x-mongodb"), type: "docker:index/volume:Volume", outputs: { name: "x-mongodb" } };
 
 interface State {
     urn: string;
@@ -159,7 +160,9 @@ describe("converging", () => {
             },
             up: async (options: UpOptions) => {
                 const names = (urns: string[] = []) => urns.map((one) => one.split("::").at(-1)).join(" ");
-                done.push(`up ${options.target ? `of ${names(options.target)}` : names(options.replace)}`.trim());
+                done.push(
+                    `${options.refresh ? "refresh and " : ""}up ${options.target ? `of ${names(options.target)}` : names(options.replace)}`.trim(),
+                );
                 update(options);
                 return { summary: { resourceChanges: { same: 2, create: 1 } }, outputs: { url: { value: "https://x", secret: false } } };
             },
@@ -215,7 +218,7 @@ describe("converging", () => {
             const there = stack(made, made, undefined, settings);
             const { asked, observer } = instance();
             expect((await converge(there.session, log, { live: false }, observer)).ok).toBe(true);
-            expect(there.done).toEqual(["refresh", "up"]);
+            expect(there.done).toEqual(["refresh and up"]);
             const connection = { ...login, address: "192.0.2.9", hostKey: "ssh-ed25519 AAAA" };
             expect(asked).toEqual([connection, connection]);
         });
@@ -252,7 +255,7 @@ describe("converging", () => {
             const closed = stack(made, made, undefined, settings);
             const { observer } = instance(() => (closed.done.includes("up of *") ? undefined : "ssh: connect to host"));
             expect((await converge(closed.session, log, { live: false }, observer)).ok).toBe(true);
-            expect(closed.done.slice(1)).toEqual(["up of *", "refresh", "up"]);
+            expect(closed.done.slice(1)).toEqual(["up of *", "refresh and up"]);
         });
     });
 
@@ -292,7 +295,7 @@ describe("converging", () => {
         ]);
         const now = { mx: { health: "unhealthy" }, web: { health: "starting" }, smtp: { health: "exited" }, api: { health: "exited" } };
         expect((await run(sick, docker(now, {}))).ok).toBe(true);
-        expect(sick.done).toEqual(["refresh", "up x-mx x-api"]);
+        expect(sick.done).toEqual(["refresh and up x-mx x-api"]);
         expect(said).toEqual(["Unhealthy, to be replaced: x-mx, x-api"]);
     });
 
@@ -300,13 +303,18 @@ describe("converging", () => {
         const resources = [container("web"), script("x-mongodb-claim"), script("x-router-files"), script("x-other")];
         const partial = stack([container("mx"), ...resources], resources);
         await run(partial, docker({ mx: "gone" }, {}));
-        expect(partial.done).toEqual(["refresh", "up x-mongodb-claim x-router-files"]);
+        expect(partial.done).toEqual(["refresh and up x-mongodb-claim x-router-files"]);
     });
 
-    test("where a volume is gone, it is named, and they run again, but none that is gone itself", async () => {
-        const lost = stack([VOLUME, script("x-mongodb-claim"), script("x-redis-claim")], [script("x-redis-claim")]);
-        await run(lost, docker({}));
-        expect(lost.done).toEqual(["refresh", "up x-redis-claim"]);
+    test("where a volume is gone, it is named, and they run again", async () => {
+        const resources = [VOLUME, script("x-mongodb-claim"), script("x-redis-claim")];
+        const { asked, observer } = docker({});
+        const complete = stack(resources);
+        await run(complete, { asked, observer });
+        expect([complete.done, said]).toEqual([["refresh and up"], []]);
+        const lost = stack(resources);
+        await run(lost, { asked, observer: { ...observer, volumes: () => ["somebody-elses"] } });
+        expect(lost.done).toEqual(["refresh and up x-mongodb-claim x-redis-claim"]);
         expect(said).toEqual(["Volumes that are gone, to be made anew: x-mongodb"]);
     });
 

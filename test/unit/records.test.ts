@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { policyId, policyText } from "../../components/dns/mtaSts";
-import { DnsPlan, DnsRecord, conflicts, policyNames, records, zoneOf } from "../../components/dns/records";
+import { DnsPlan, DnsRecord, conflicts, ownNames, policyNames, records, zoneOf } from "../../components/dns/records";
+import { mayIssue } from "../rig/caa";
 import { chunks, rdata, recordTable, zoneFiles } from "../../components/dns/zoneFile";
 import { publicNames } from "../../components/services/catalogue";
 
@@ -170,6 +171,30 @@ describe("any settings", () => {
                 const addressed = new Set(all.filter(({ data }) => data.type === "A").map(({ name }) => name));
                 for (const name of [...publicNames(plan.host, plan.profile), ...policyNames(plan)]) expect(addressed).toContain(name);
                 for (const { name } of all) expect(zoneOf(name, plan.zones), name).toBeDefined();
+            }),
+        );
+    });
+
+    test("CAA lets our account have every name of the certificate by its challenge, and nobody else any name of our own", () => {
+        fc.assert(
+            fc.property(plans, fc.constantFrom("http-01" as const, "dns-01" as const), fc.boolean(), (plan, challenge, wildcard) => {
+                const all = records({ ...plan, caa: { ...PLAN.caa!, challenge, wildcard } });
+                const lookup = (name: string) => all.filter((one) => one.name === name && one.data.type === "CAA").map(({ data }) => rdata(data));
+                const us = { issuer: "letsencrypt.org", account: PLAN.account!, challenge };
+                const others = [
+                    { ...us, issuer: "other.example" },
+                    { ...us, account: `${us.account}0` },
+                    { ...us, challenge: challenge === "http-01" ? ("dns-01" as const) : ("http-01" as const) },
+                ];
+                for (const name of ownNames(plan)) {
+                    expect(mayIssue(name, us, lookup), name).toBe(true);
+                    // An apex, or a mail domain, may have a web site with an authority of its own.
+                    const shared = [...plan.zones, ...plan.domains].includes(name) || (plan.zones.includes(plan.host) && plan.host === name);
+                    for (const other of others) expect(mayIssue(name, other, lookup), name).toBe(shared);
+                    expect(mayIssue(`*.${name}`, us, lookup), `*.${name}`).toBe(shared || wildcard);
+                }
+                for (const name of [...plan.domains, "www.test.example"])
+                    for (const other of others) expect(mayIssue(name, other, lookup)).toBe(true);
             }),
         );
     });

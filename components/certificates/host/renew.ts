@@ -38,9 +38,11 @@ caa_allows() {
     [ -n "\${CAA_ISSUER:-}" ] || return 0
     at=$1
     while case $at in *.*) true ;; *) false ;; esac; do
-        found=$(answers "$at" CAA | grep -E '^[0-9]+ issue ' || true)
-        if [ -n "$found" ]; then
-            printf '%s\\n' "$found" | grep -qE "^[0-9]+ issue \\"$CAA_ISSUER(\\"|;| )" || { echo "CAA records of $at do not allow $CAA_ISSUER"; return 0; }
+        records=$(answers "$at" CAA | grep -E '^[0-9]+ [a-z]+ ' || true)
+        if [ -n "$records" ]; then
+            # A wildcard goes by issuewild where there is one (§4.3).
+            found=$(printf '%s\\n' "$records" | grep -E "^[0-9]+ $2 " || printf '%s\\n' "$records" | grep -E '^[0-9]+ issue ' || true)
+            [ -z "$found" ] || printf '%s\\n' "$found" | grep -qE "\\"$CAA_ISSUER(\\"|;| )" || echo "CAA records of $at do not allow $CAA_ISSUER"
             return 0
         fi
         at=\${at#*.}
@@ -50,8 +52,8 @@ caa_allows() {
 # Says why the authority would refuse the name; nothing, when it would not.
 obstacle() {
     name=$1
-    case $name in \\**) caa_allows "\${name#*.}"; return ;; esac
-    found=$(caa_allows "$name")
+    case $name in \\**) caa_allows "\${name#*.}" issuewild; return ;; esac
+    found=$(caa_allows "$name" issue)
     if [ -n "$found" ]; then echo "$found"; return; fi
     [ "$CHALLENGE" = http-01 ] || return 0
     v4=$(answers "$name" A) v6=$(answers "$name" AAAA)
