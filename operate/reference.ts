@@ -50,7 +50,7 @@ export function reference(): string {
     ]);
     const secrets = Object.entries({
         ...Object.fromEntries(Object.entries(SECRETS).map(([key, { what }]) => [key, what])),
-        dkimKey: "RSA private key, PEM, of the first selector of dkim: signs what the deployment itself sends",
+        dkimKey: "RSA private key, PEM, of the selector default: signs what the deployment itself sends",
         certificateKey: "private key, PEM, of certificates.chainFile",
         sshKey: "private key for servers that are reached over SSH; without one, ssh's own agent and files are used",
         cloudflareToken: "token of Cloudflare's API (DNS: Edit of the zones), for dns.provider cloudflare; it stays with Pulumi",

@@ -19,6 +19,14 @@ export interface AcmeAccountArgs {
     server: Server;
 }
 
+const EC = { algorithm: "ECDSA", ecdsaCurve: "P256" };
+
+/** A public key as TLSA records want it: components/dns/records.ts. */
+export interface Numbered {
+    number: number;
+    publicKey: pulumi.Input<string>;
+}
+
 /** Where the files of a certificate go. */
 export interface Installed {
     /** Keys of the application, and files of the router. */
@@ -31,13 +39,13 @@ export interface Installed {
 
 /**
  * An account with an ACME authority (RFC 8555), and the certificate that the server asks for and renews by itself. The keys are declared:
- * that of the account, which CAA records depend on, and those of the certificate now and next, which TLSA records depend on.
+ * that of the account, which CAA records depend on, and those of the certificate, which TLSA records depend on.
  */
 export class AcmeCertificate extends pulumi.ComponentResource {
     /** URL of the account. */
     public readonly account: pulumi.Output<string>;
-    /** SHA-256 of the public keys now and next, in hexadecimal digits (RFC 6698 §2.1: selector 1, matching type 1). */
-    public readonly publicKeys: pulumi.Output<string>[];
+    /** Public keys for TLSA records. */
+    public readonly publicKeys: Numbered[];
     private readonly place: Place;
     private readonly key: tls.PrivateKey;
     private readonly registered: ReturnType<Server["run"]>;
@@ -55,19 +63,20 @@ export class AcmeCertificate extends pulumi.ComponentResource {
             { parent: this, dependsOn: [server.ready] },
         );
         // Not protected, so that another issuer can take its place: the CAA records that name the account go with it.
-        const accountKey = new tls.PrivateKey(`${name}-acme-account-key`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { parent: this });
-        const [key, next] = [acme.key, acme.key + 1].map(
-            (number) => new tls.PrivateKey(`${name}-certificate-key-${number}`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { parent: this }),
-        );
-        this.key = key;
-        this.publicKeys = [key, next].map(({ publicKeyPem }) => publicKeyPem.apply(fingerprint));
+        const accountKey = new tls.PrivateKey(`${name}-acme-account-key`, EC, { parent: this });
+        // The next one is published before it is used; the one before stays until then, because the server shows it until it has a new certificate.
+        const keys = [acme.key - 1, acme.key, acme.key + 1]
+            .filter((number) => number > 0)
+            .map((number) => ({ number, key: new tls.PrivateKey(`${name}-certificate-key-${number}`, EC, { parent: this }) }));
+        this.key = keys.find(({ number }) => number === acme.key)!.key;
+        this.publicKeys = keys.map(({ number, key }) => ({ number, publicKey: key.publicKeyPem.apply(fingerprint) }));
         this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this });
         this.registered = server.run(
             `${name}-acme-account`,
             { script: REGISTER, environment: { ...this.lego(), ...(acme.roots ? { ROOTS: acme.roots } : {}) }, stdin: accountKey.privateKeyPem },
             { parent: this, dependsOn: [image] },
         );
-        this.account = this.registered.stdout.apply((text) => text.trim());
+        this.account = pulumi.unsecret(this.registered.stdout.apply((text) => text.trim())); // CAA records name it
         this.registerOutputs({ account: this.account });
     }
 

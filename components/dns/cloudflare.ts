@@ -8,11 +8,11 @@ import { chunks, quoted } from "./zoneFile";
  * One resource a record. Others' records of a name are left alone, but for what DNS and Cloudflare refuse: an alias beside another record,
  * or the same record twice (errors 81053 to 81058).
  */
-export const writeToCloudflare: Writer = (name, all, known, { zones, ttl, token }, opts) => {
+export const writeToCloudflare: Writer = (name, all, content, { zones, ttl, token }, opts) => {
     const provider = new cloudflare.Provider(`${name}-cloudflare`, { apiToken: token }, { parent: opts.parent });
     const zoneId = zoneIds(zones);
     return all.map((record) => {
-        const content = known.apply((data) => contentOf(data[record.key]));
+        const text = content(record.key).apply(contentOf);
         return new cloudflare.DnsRecord(
             `${name}-${record.key.replaceAll(" ", "-")}`,
             {
@@ -22,9 +22,9 @@ export const writeToCloudflare: Writer = (name, all, known, { zones, ttl, token 
                 ttl,
                 proxied: false, // nobody but the server itself answers mail
                 comment: record.purpose.slice(0, 100), // what the free plan takes
-                ...fieldsOf(record.data, content),
+                ...fieldsOf(record.data, text),
             },
-            // Another kind of record at the same name is refused while the old one is there.
+            // In another zone of the account, the same record may be refused while the old one is there.
             { ...opts, provider, deleteBeforeReplace: true },
         );
     });

@@ -2,8 +2,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { EXCHANGER } from "../services/catalogue";
 import { DnsSettings, Settings } from "../settings/settings";
 import { writeToCloudflare } from "./cloudflare";
-import { EXAMPLE, dnsPlan } from "./plan";
-import { DkimKey, DnsRecord, Exchanger, RecordData, Values, records } from "./records";
+import { dnsPlan } from "./plan";
+import { DnsRecord, RecordData, Values, records } from "./records";
 import { writeToRoute53 } from "./route53";
 import { Writer } from "./writer";
 import { recordTable, zoneFiles } from "./zoneFile";
@@ -17,8 +17,8 @@ export interface DnsArgs {
     dkim: Record<string, pulumi.Input<string>>;
     /** URL of the ACME account, where there is one. */
     account?: pulumi.Input<string>;
-    /** SHA-256 of the certificate's public keys, now and next. */
-    publicKeys?: pulumi.Input<string>[];
+    /** Public keys that the server may show. */
+    publicKeys?: Array<{ number: number; publicKey: pulumi.Input<string> }>;
 }
 
 /** All records of a deployment, at the operator's DNS provider or as a text for any other. */
@@ -34,10 +34,12 @@ export class Dns extends pulumi.ComponentResource {
         super("forwardemail:dns:Dns", `${name}-dns`, {}, opts);
         const { settings } = args;
         const dns = settings.dns!;
-        // Which records there are is known now; what is in them may be known only when the server is made.
-        const declared = records(dnsPlan(settings, placeholders(args)));
-        const all = valuesOf(args).apply((values) => records(dnsPlan(settings, values)));
-        this.written = WRITERS[dns.provider](name, declared, all.apply(byKey), dns, { parent: this });
+        const late = valuesOf(args);
+        const { declared, content } = planned(settings, late, placeholders(args, "a"), placeholders(args, "b"));
+        this.written = WRITERS[dns.provider](name, declared, content, dns, { parent: this });
+        const all = pulumi
+            .all([late.exchangers, late.dkim, late.account, late.tlsa])
+            .apply(([exchangers, dkim, account, tlsa]) => records(dnsPlan(settings, { exchangers, dkim, account, tlsa })));
         this.zoneFiles = all.apply((list) =>
             zoneFiles(
                 list,
@@ -56,27 +58,45 @@ const WRITERS: Record<DnsSettings["provider"], Writer> = {
     "zone-file": () => [],
 };
 
-const byKey = (all: DnsRecord[]): Record<string, RecordData> => Object.fromEntries(all.map(({ key, data }) => [key, data]));
+type LateValues = { [K in keyof Values]: pulumi.Output<Values[K]> };
 
-const exchanger = (ipv4: string, ipv6?: string): Exchanger => ({ label: EXCHANGER, ipv4, ...(ipv6 ? { ipv6 } : {}) });
+/**
+ * Which records there are, and the content of each: at once where it follows from the settings, else from the values that are in it and
+ * from no other, so that a preview shows what really changes. Which those are is seen by filling in other values.
+ */
+function planned(
+    settings: Settings,
+    late: LateValues,
+    some: Values,
+    others: Values,
+): { declared: DnsRecord[]; content: (key: string) => pulumi.Output<RecordData> } {
+    const fill = (values: Values) => new Map(records(dnsPlan(settings, values)).map((record) => [record.key, record]));
+    const declared = fill(some);
+    const kinds = Object.keys(some) as Array<keyof Values>;
+    const changed = new Map(kinds.map((kind) => [kind, fill({ ...some, [kind]: others[kind] })]));
+    const dataOf = (all: Map<string, DnsRecord>, key: string) => all.get(key)!.data;
+    const content = (key: string) => {
+        const inIt = kinds.filter((kind) => JSON.stringify(dataOf(changed.get(kind)!, key)) !== JSON.stringify(dataOf(declared, key)));
+        const values = pulumi.all(inIt.map((kind) => late[kind] as pulumi.Output<unknown>));
+        return values.apply((known) => dataOf(fill({ ...some, ...Object.fromEntries(inIt.map((kind, at) => [kind, known[at]])) }), key));
+    };
+    return { declared: [...declared.values()], content };
+}
 
-function placeholders({ ipv6, dkim, publicKeys = [] }: DnsArgs): Values {
+function placeholders({ ipv6, dkim, publicKeys = [] }: DnsArgs, filler: string): Values {
     return {
-        exchangers: [exchanger(EXAMPLE.exchangers[0].ipv4, ipv6)],
-        dkim: Object.keys(dkim).map((selector) => ({ selector, publicKey: "" })),
-        account: "",
-        tlsa: publicKeys.map(() => ""),
+        exchangers: [{ label: EXCHANGER, ipv4: filler, ipv6 }],
+        dkim: Object.keys(dkim).map((selector) => ({ selector, publicKey: filler })),
+        account: filler,
+        tlsa: publicKeys.map(({ number }) => ({ number, publicKey: filler })),
     };
 }
 
-function valuesOf({ ipv4, ipv6, dkim, account, publicKeys = [] }: DnsArgs): pulumi.Output<Values> {
-    const selectors = Object.keys(dkim);
-    return pulumi
-        .all([pulumi.output(ipv4), pulumi.all(Object.values(dkim)), pulumi.output(account ?? ""), pulumi.all(publicKeys)])
-        .apply(([address, keys, url, tlsa]) => ({
-            exchangers: [exchanger(address, ipv6)],
-            dkim: keys.map((publicKey, at): DkimKey => ({ selector: selectors[at], publicKey })),
-            account: url,
-            tlsa,
-        }));
+function valuesOf({ ipv4, ipv6, dkim, account, publicKeys = [] }: DnsArgs): LateValues {
+    return {
+        exchangers: pulumi.output(ipv4).apply((address) => [{ label: EXCHANGER, ipv4: address, ipv6 }]),
+        dkim: pulumi.output(Object.entries(dkim).map(([selector, publicKey]) => ({ selector, publicKey }))),
+        account: pulumi.output(account ?? ""),
+        tlsa: pulumi.output(publicKeys),
+    };
 }

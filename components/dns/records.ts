@@ -37,6 +37,14 @@ export interface DkimKey {
     publicKey: string;
 }
 
+/** A public key of the server's certificate. */
+export interface NumberedKey {
+    /** `certificates.key` */
+    number: number;
+    /** SHA-256 of the key in hexadecimal digits (RFC 6698 §2.1: selector 1, matching type 1). */
+    publicKey: string;
+}
+
 /** What the application wants published for a domain: components/settings/dnsSchema.ts. */
 export interface ApplicationDomain extends DkimKey {
     returnPath: string;
@@ -75,8 +83,8 @@ export interface Values {
     dkim: DkimKey[];
     /** URL of the ACME account; "" while there is none. */
     account: string;
-    /** SHA-256 of the public keys that the certificate has now and next (RFC 7671 §8.1), in hexadecimal digits. */
-    tlsa: string[];
+    /** Public keys that the server may show: that of its certificate, the one before, and the next (RFC 7671 §8.1). */
+    tlsa: NumberedKey[];
 }
 
 /** All records of a deployment. The host is a mail domain too, because the application sends from it; clients are not set up for it. */
@@ -292,12 +300,12 @@ function dane(plan: DnsPlan): DnsRecord[] {
         .map(({ label }) => under(plan.host, label))
         .filter((name) => plan.signed.includes(zoneOf(name, plan.zones) ?? ""))
         .flatMap((name) =>
-            plan.tlsa.map((certificate, at) =>
+            plan.tlsa.map(({ number, publicKey: certificate }) =>
                 record(
                     `_25._tcp.${name}`,
-                    ["current", "next"][at] ?? String(at),
+                    `key ${number}`,
                     { type: "TLSA", usage: 3, selector: 1, matchingType: 1, certificate },
-                    `public key of the certificate, ${at === 0 ? "now" : "next"} (RFC 7671 §8.1)`,
+                    `public key ${number} of the certificate (RFC 7672)`,
                 ),
             ),
         );

@@ -1,4 +1,5 @@
 import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
 import { DnsRecord, RecordData } from "./records";
 import { Writer, zoneIds } from "./writer";
 import { chunks, rdata } from "./zoneFile";
@@ -7,7 +8,7 @@ import { chunks, rdata } from "./zoneFile";
  * One resource a name and type, because Route 53 has one record set for both. One that is there already is refused by the API; where
  * `dns.keep` lists what others have in it, the program takes it over and writes their values along.
  */
-export const writeToRoute53: Writer = (name, all, known, { zones, ttl, keep }, opts) => {
+export const writeToRoute53: Writer = (name, all, content, { zones, ttl, keep }, opts) => {
     // Route 53 is everywhere at once; the provider wants a region all the same.
     const provider = new aws.Provider(`${name}-route53`, { region: "us-east-1" }, { parent: opts.parent });
     const zoneId = zoneIds(zones);
@@ -26,7 +27,7 @@ export const writeToRoute53: Writer = (name, all, known, { zones, ttl, keep }, o
                 name: fullName,
                 type: data.type,
                 ttl,
-                records: known.apply((values) => [...records.map(({ key }) => value(values[key])), ...others]),
+                records: pulumi.all(records.map(({ key }) => content(key))).apply((data) => [...data.map(value), ...others]),
                 allowOverwrite: others.length > 0,
             },
             { ...opts, provider, deleteBeforeReplace: true },

@@ -2,11 +2,11 @@ import * as pulumi from "@pulumi/pulumi";
 import { DnsSettings, Zone } from "../settings/settings";
 import { DnsRecord, RecordData, zoneOf } from "./records";
 
-/** Declares records at a DNS provider: which there are is known now, what is in them, by key, may be known later. */
+/** Declares records at a DNS provider: which there are is known now, what is in each, by its key, may be known later. */
 export type Writer = (
     name: string,
     all: DnsRecord[],
-    known: pulumi.Output<Record<string, RecordData>>,
+    content: (key: string) => pulumi.Output<RecordData>,
     settings: DnsSettings,
     opts: pulumi.CustomResourceOptions,
 ) => pulumi.Resource[];

@@ -56,7 +56,7 @@ interface DkimPair {
 
 interface Given {
     secrets: Partial<Secrets>;
-    /** Key of the first selector. */
+    /** Key of the selector `default`. */
     dkimKey?: pulumi.Output<string>;
     dkim: Settings["dkim"];
 }
@@ -69,16 +69,16 @@ export const activeSelector = (dkim: Settings["dkim"]): string => Object.keys(dk
  * before it can be taken out of the config.
  */
 function dkimKeys(name: string, { dkim, dkimKey }: Given, opts: pulumi.CustomResourceOptions): Record<string, DkimPair> {
-    const key = (selector: string, at: number) => {
+    const key = (selector: string) => {
         const own = selector === "default" ? `${name}-dkim` : `${name}-dkim-${selector}`;
         const made = new tls.PrivateKey(own, { algorithm: "RSA", rsaBits: 2048 }, { ...opts, protect: dkim[selector] === "active" });
-        const imported = at === 0 ? dkimKey : undefined;
+        const imported = selector === "default" ? dkimKey : undefined; // no order would do: Pulumi sorts maps of the config
         return {
             privateKey: pulumi.secret(choose(imported, made.privateKeyPem)),
             publicKey: imported ? pulumi.unsecret(imported.apply(publicKeyOf)) : made.publicKeyPem.apply(bodyOf),
         };
     };
-    return Object.fromEntries(Object.keys(dkim).map((selector, at) => [selector, key(selector, at)]));
+    return Object.fromEntries(Object.keys(dkim).map((selector) => [selector, key(selector)]));
 }
 
 /** What stands between the lines of a PEM text: the DER form in base64. */

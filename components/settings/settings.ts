@@ -25,7 +25,7 @@ export interface Settings {
     mtaSts?: MtaSts;
     /** Whether the router tells mail clients their servers. */
     autoconfig: boolean;
-    /** Selectors of the key that signs what the deployment itself sends, in the order of the config. */
+    /** Selectors of the key that signs what the deployment itself sends. */
     dkim: Record<string, SelectorState>;
     /** What the application wants published for its domains. */
     applicationDomains: Record<string, ApplicationDomain>;
@@ -42,6 +42,7 @@ export interface Settings {
     startTimeout: number;
     /** Secrets given in the config instead of generated. */
     secrets: Partial<Record<SecretName, pulumi.Output<string>>>;
+    /** Key of the selector `default`, given instead of generated. */
     dkimKey?: pulumi.Output<string>;
     /** Is told when a certificate cannot be renewed: a URL that takes a POST. */
     alertWebhook?: pulumi.Output<string>;

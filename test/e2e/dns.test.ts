@@ -48,7 +48,10 @@ async function openStack(
     const program = async () => {
         const dns = new Dns("t", {
             ...{ settings, ipv4: "192.0.2.7", dkim: { default: "A".repeat(392) } },
-            ...{ account: "https://authority.test/acct/1", publicKeys: ["aa".repeat(32), "bb".repeat(32)] },
+            ...{
+                account: "https://authority.test/acct/1",
+                publicKeys: ["aa", "bb"].map((byte, at) => ({ number: at + 1, publicKey: byte.repeat(32) })),
+            },
         });
         return { zone: dns.zoneFiles };
     };

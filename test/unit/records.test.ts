@@ -24,7 +24,10 @@ const PLAN: DnsPlan = {
         { selector: "s2", publicKey: key("D") },
     ],
     account: "https://acme-v02.api.letsencrypt.org/acme/acct/1",
-    tlsa: ["aa".repeat(32), "bb".repeat(32)],
+    tlsa: [
+        { number: 1, publicKey: "aa".repeat(32) },
+        { number: 2, publicKey: "bb".repeat(32) },
+    ],
 };
 
 const at = (plan: Partial<DnsPlan>, name: string, type: string) =>
@@ -104,7 +107,12 @@ describe("records", () => {
     });
 
     test("keys stay when values change", () => {
-        const other = { ...PLAN, exchangers: [{ label: "mx", ipv4: "198.51.100.1", ipv6: "2001:db8::9" }], account: "x", tlsa: ["1", "2"] };
+        const other = {
+            ...PLAN,
+            exchangers: [{ label: "mx", ipv4: "198.51.100.1", ipv6: "2001:db8::9" }],
+            account: "x",
+            tlsa: PLAN.tlsa.map(({ number }) => ({ number, publicKey: "x" })),
+        };
         expect(records(other).map((record) => record.key)).toEqual(records(PLAN).map((record) => record.key));
     });
 
