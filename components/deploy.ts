@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { AcmeCertificate } from "./certificates/acme";
+import { AcmeCertificate, certificateKeys } from "./certificates/acme";
 import { createCertificate } from "./certificates/certificates";
 import { Dns } from "./dns/dns";
 import type { MtaSts } from "./dns/mtaSts";
@@ -42,19 +42,21 @@ export interface Outputs {
 export function deploy(settings: Settings): Outputs {
     const { name } = settings;
     const secrets = new DeploymentSecrets(name, settings);
-    const certificate = createCertificate(name, settings.certificates, certificateNames(settings), {});
+    const issuer = settings.certificates.issuer === "acme" ? settings.certificates : undefined;
+    const keys = issuer && certificateKeys(name, issuer);
+    const certificate = createCertificate(name, settings.certificates, certificateNames(settings), keys?.key);
 
     const [place] = settings.servers;
     const instance = createInstance(settings, place);
     const server = createServer(settings, place, instance);
     const onServer = { providers: [server.provider], transformations: [boundTo(server)] };
-    const acme =
-        settings.certificates.issuer === "acme" ? new AcmeCertificate(name, { settings, acme: settings.certificates, server }, onServer) : undefined;
+    const acme = keys && new AcmeCertificate(name, { settings, acme: issuer!, key: keys.key, server }, onServer);
     const services = new Services(name, { settings, server, secrets, certificate }, onServer);
 
     const addresses = { ipv4: place.ipv4 ?? server.address!, ipv6: place.ipv6 };
     const dkim = secrets.dkimPublicKeys;
-    const dns = settings.dns && new Dns(name, { settings, ...addresses, dkim, account: acme?.account, publicKeys: acme?.publicKeys });
+    const router = services.containers.router;
+    const dns = settings.dns && new Dns(name, { settings, ...addresses, dkim, account: acme?.account, publicKeys: keys?.publicKeys, router });
     if (place.aws?.reverseDns) instance?.giveReverseName(under(settings.host, EXCHANGER), dns?.written ?? []);
     acme?.issue({ keys: services.keys.place, router: services.router, ...addresses }, [services, ...(dns?.written ?? [])]);
 

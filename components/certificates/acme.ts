@@ -16,15 +16,33 @@ import { REGISTER, SECRETS as SECRETS_ON_HOST, SET_UP, UNDO_SECRETS, UNDO_SET_UP
 export interface AcmeAccountArgs {
     settings: Settings;
     acme: AcmeSettings;
+    /** PEM of the certificate's key. */
+    key: pulumi.Output<string>;
     server: Server;
 }
 
 const EC = { algorithm: "ECDSA", ecdsaCurve: "P256" };
 
-/** A public key as TLSA records want it: components/dns/records.ts. */
-export interface Numbered {
-    number: number;
-    publicKey: pulumi.Input<string>;
+/** Keys of the certificate: what servers that send mail may see, and what TLSA records name. */
+export interface CertificateKeys {
+    /** PEM of the one in use. */
+    key: pulumi.Output<string>;
+    /** That one, the one before and the next. */
+    publicKeys: Array<{ number: number; publicKey: pulumi.Output<string> }>;
+}
+
+/**
+ * The next key is published before it is used; the one before stays until then, because the server shows it until it has a new
+ * certificate.
+ */
+export function certificateKeys(name: string, { key: current }: AcmeSettings): CertificateKeys {
+    const keys = [current - 1, current, current + 1]
+        .filter((number) => number > 0)
+        .map((number) => ({ number, made: new tls.PrivateKey(`${name}-certificate-key-${number}`, EC) }));
+    return {
+        key: keys.find(({ number }) => number === current)!.made.privateKeyPem,
+        publicKeys: keys.map(({ number, made }) => ({ number, publicKey: made.publicKeyPem.apply(fingerprint) })),
+    };
 }
 
 /** Where the files of a certificate go. */
@@ -38,16 +56,13 @@ export interface Installed {
 }
 
 /**
- * An account with an ACME authority (RFC 8555), and the certificate that the server asks for and renews by itself. The keys are declared:
- * that of the account, which CAA records depend on, and those of the certificate, which TLSA records depend on.
+ * An account with an ACME authority (RFC 8555), and the certificate that the server asks for and renews by itself. The key of
+ * the account is declared, because CAA records name the account.
  */
 export class AcmeCertificate extends pulumi.ComponentResource {
     /** URL of the account. */
     public readonly account: pulumi.Output<string>;
-    /** Public keys for TLSA records. */
-    public readonly publicKeys: Numbered[];
     private readonly place: Place;
-    private readonly key: tls.PrivateKey;
     private readonly registered: ReturnType<Server["run"]>;
 
     constructor(
@@ -64,12 +79,6 @@ export class AcmeCertificate extends pulumi.ComponentResource {
         );
         // Not protected, so that another issuer can take its place: the CAA records that name the account go with it.
         const accountKey = new tls.PrivateKey(`${name}-acme-account-key`, EC, { parent: this });
-        // The next one is published before it is used; the one before stays until then, because the server shows it until it has a new certificate.
-        const keys = [acme.key - 1, acme.key, acme.key + 1]
-            .filter((number) => number > 0)
-            .map((number) => ({ number, key: new tls.PrivateKey(`${name}-certificate-key-${number}`, EC, { parent: this }) }));
-        this.key = keys.find(({ number }) => number === acme.key)!.key;
-        this.publicKeys = keys.map(({ number, key }) => ({ number, publicKey: key.publicKeyPem.apply(fingerprint) }));
         this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this });
         this.registered = server.run(
             `${name}-acme-account`,
@@ -98,7 +107,7 @@ export class AcmeCertificate extends pulumi.ComponentResource {
         const certificate = `${settings.name}-${acme.key}`;
         const values = pulumi.all({ ...this.lego(), ...placed(where) }).apply((plain) => ({ ...plain, ...this.plain(certificate, leaf) }));
         const secrets = [
-            pulumi.interpolate`leaf ${base64(this.key.privateKeyPem)}`,
+            pulumi.interpolate`leaf ${base64(this.args.key)}`,
             ...Object.entries(this.variables()).map(([variable, value]) => pulumi.interpolate`${variable} ${base64(value)}`),
             ...(settings.alertWebhook ? [pulumi.interpolate`alert ${base64(settings.alertWebhook)}`] : []),
         ];

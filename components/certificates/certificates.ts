@@ -19,10 +19,11 @@ export interface Certificate {
 
 /**
  * The certificate for all `names`, from whichever issuer the settings name. The stack's own authority is always there: its
- * key is protected, so it cannot go away when the issuer changes, and a stack can fall back to it.
+ * key is protected, so it cannot go away when the issuer changes, and a stack can fall back to it. `key` is for what serves until the
+ * first certificate of an ACME authority comes: with its key, which TLSA records name already.
  */
-export function createCertificate(name: string, settings: CertificateSettings, names: string[], opts: pulumi.ComponentResourceOptions): Certificate {
-    const authority = new PrivateAuthority(name, names, opts);
+export function createCertificate(name: string, settings: CertificateSettings, names: string[], key?: pulumi.Output<string>): Certificate {
+    const authority = new PrivateAuthority(name, names, key);
     if (settings.issuer === "self-signed") return authority.certificate;
     if (settings.issuer === "acme") {
         // Serves until the first one comes, and the application trusts it until then.
@@ -40,7 +41,8 @@ const YEAR_HOURS = 8760;
 export class PrivateAuthority extends pulumi.ComponentResource {
     public readonly certificate: Certificate;
 
-    constructor(name: string, names: string[], opts?: pulumi.ComponentResourceOptions) {
+    /** `key`: PEM of the certificate's key; without one, it is made. */
+    constructor(name: string, names: string[], key?: pulumi.Output<string>, opts?: pulumi.ComponentResourceOptions) {
         super("forwardemail:certificates:PrivateAuthority", `${name}-authority`, {}, opts);
         const own = { parent: this };
         // Protected, because browsers and mail clients of the operator trust this one.
@@ -57,12 +59,8 @@ export class PrivateAuthority extends pulumi.ComponentResource {
             },
             { ...own, protect: true },
         );
-        const key = new tls.PrivateKey(`${name}-key`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, own);
-        const request = new tls.CertRequest(
-            `${name}-request`,
-            { privateKeyPem: key.privateKeyPem, subject: { commonName: names[0] }, dnsNames: names },
-            own,
-        );
+        const privateKeyPem = key ?? new tls.PrivateKey(`${name}-key`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, own).privateKeyPem;
+        const request = new tls.CertRequest(`${name}-request`, { privateKeyPem, subject: { commonName: names[0] }, dnsNames: names }, own);
         const leaf = new tls.LocallySignedCert(
             `${name}-cert`,
             {
@@ -76,7 +74,7 @@ export class PrivateAuthority extends pulumi.ComponentResource {
             own,
         );
         const fullchain = pulumi.interpolate`${leaf.certPem}${authority.certPem}`;
-        this.certificate = { privateKey: pulumi.secret(key.privateKeyPem), fullchain, chain: authority.certPem, authority: authority.certPem };
+        this.certificate = { privateKey: pulumi.secret(privateKeyPem), fullchain, chain: authority.certPem, authority: authority.certPem };
         this.registerOutputs({ authority: authority.certPem });
     }
 }

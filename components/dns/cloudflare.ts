@@ -9,7 +9,7 @@ import { chunks, quoted } from "./zoneFile";
  * or the same record twice (errors 81053 to 81058).
  */
 export const writeToCloudflare: Writer = (name, all, content, { zones, ttl, token }, opts) => {
-    const provider = new cloudflare.Provider(`${name}-cloudflare`, { apiToken: token }, { parent: opts.parent });
+    const provider = new cloudflare.Provider(`${name}-cloudflare`, { apiToken: token });
     const zoneId = zoneIds(zones);
     return all.map((record) => {
         const text = content(record.key).apply(contentOf);
@@ -25,7 +25,7 @@ export const writeToCloudflare: Writer = (name, all, content, { zones, ttl, toke
                 ...fieldsOf(record.data, text),
             },
             // In another zone of the account, the same record may be refused while the old one is there.
-            { ...opts, provider, deleteBeforeReplace: true },
+            { ...opts(record), provider, deleteBeforeReplace: true },
         );
     });
 };

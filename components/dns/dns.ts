@@ -19,6 +19,8 @@ export interface DnsArgs {
     account?: pulumi.Input<string>;
     /** Public keys that the server may show. */
     publicKeys?: Array<{ number: number; publicKey: pulumi.Input<string> }>;
+    /** What serves the MTA-STS policy. */
+    router?: pulumi.Resource;
 }
 
 /** All records of a deployment, at the operator's DNS provider or as a text for any other. */
@@ -36,7 +38,11 @@ export class Dns extends pulumi.ComponentResource {
         const dns = settings.dns!;
         const late = valuesOf(args);
         const { declared, content } = planned(settings, late, placeholders(args, "a"), placeholders(args, "b"));
-        this.written = WRITERS[dns.provider](name, declared, content, dns, { parent: this });
+        this.written = WRITERS[dns.provider](name, declared, content, dns, ({ name: at }) => ({
+            parent: this,
+            // A sender that saw the new id before the new policy would keep the old one under it (RFC 8461 §8.1).
+            dependsOn: at.startsWith("_mta-sts.") && args.router ? [args.router] : [],
+        }));
         const all = pulumi
             .all([late.exchangers, late.dkim, late.account, late.tlsa])
             .apply(([exchangers, dkim, account, tlsa]) => records(dnsPlan(settings, { exchangers, dkim, account, tlsa })));

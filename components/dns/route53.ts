@@ -10,7 +10,7 @@ import { chunks, rdata } from "./zoneFile";
  */
 export const writeToRoute53: Writer = (name, all, content, { zones, ttl, keep }, opts) => {
     // Route 53 is everywhere at once; the provider wants a region all the same.
-    const provider = new aws.Provider(`${name}-route53`, { region: "us-east-1" }, { parent: opts.parent });
+    const provider = new aws.Provider(`${name}-route53`, { region: "us-east-1" });
     const zoneId = zoneIds(zones);
     const sets = new Map<string, DnsRecord[]>();
     for (const record of all) {
@@ -30,7 +30,7 @@ export const writeToRoute53: Writer = (name, all, content, { zones, ttl, keep },
                 records: pulumi.all(records.map(({ key }) => content(key))).apply((data) => [...data.map(value), ...others]),
                 allowOverwrite: others.length > 0,
             },
-            { ...opts, provider, deleteBeforeReplace: true },
+            { ...opts(records[0]), provider, deleteBeforeReplace: true },
         );
     });
 };

@@ -8,7 +8,7 @@ export type Writer = (
     all: DnsRecord[],
     content: (key: string) => pulumi.Output<RecordData>,
     settings: DnsSettings,
-    opts: pulumi.CustomResourceOptions,
+    opts: (record: DnsRecord) => pulumi.CustomResourceOptions,
 ) => pulumi.Resource[];
 
 /** Answers the id of the zone that a name belongs to. */
