@@ -32,8 +32,8 @@ export interface Outputs {
     records?: pulumi.Output<string>;
     /** Name that the reverse DNS of each address must have: large receivers refuse mail from one without (RFC 1912 §2.1). */
     reverse?: pulumi.Output<Record<string, string>>;
-    /** Policy that senders may have cached for its maxAge. */
-    mtaSts?: MtaSts;
+    /** Policy that senders may have cached for its maxAge, with the domains that it is for and the servers that it names. */
+    mtaSts?: MtaSts & { domains: string[]; exchangers: string[] };
     /** The private certificate authority to trust, on stacks that have one. */
     authority?: pulumi.Output<string>;
 }
@@ -70,7 +70,7 @@ export function deploy(settings: Settings): Outputs {
         zone: dns?.zoneFiles,
         records: dns?.table,
         reverse: dns && reverseNames(settings, addresses),
-        mtaSts: settings.mtaSts,
+        mtaSts: settings.mtaSts && { ...settings.mtaSts, domains: settings.domains, exchangers: [under(settings.host, EXCHANGER)] },
     });
 }
 

@@ -1,16 +1,19 @@
 import * as auto from "@pulumi/pulumi/automation";
+import { dockerUrl, sshOptions } from "../components/server/connection";
 import { Settings } from "../components/settings/settings";
 import { servicesOf } from "../components/services/catalogue";
 import { BOOT_SECONDS } from "../components/server/dockerHost";
 import { DOCKER, Observer, Running } from "./health";
-import { liveUp } from "./live";
-import { StateResource, located, openSecurityGroups, refreshMachines, resourcesOf } from "./machines";
-import { Progress, knownFix } from "./progress";
+import { liveUp, onlyPreviewed } from "./live";
+import { StateResource, located, openSecurityGroups, refreshMachines, stateOf } from "./machines";
+import { Progress, describe, knownFix } from "./progress";
 import type { Session } from "./session";
 
 export interface Converged {
     /** Whether the update succeeded and every service is healthy. */
     ok: boolean;
+    /** The operator said no, and nothing was changed. */
+    declined?: true;
     /** Resources by what happened to them: same, create, update, replace, delete. */
     changes: Record<string, number>;
     outputs: auto.OutputMap;
@@ -46,9 +49,14 @@ export async function converge(
         const result = display.live ? await upLive(session, repair, display.yes, progress, log) : await upPlain(session, repair, progress);
         const settings = await now();
         await booted(settings, observer);
+        for (const { container, service } of repair.strays) {
+            log(`Left over from an earlier update, removed: ${service} (${container})`);
+            observer.remove(container, settings.servers[0]);
+        }
         const healthy = await allHealthy(settings, log, observer);
         return { ...result, ok: healthy };
     } catch (error) {
+        if (error instanceof Declined) return { ...nothing, declined: true };
         explainFailure(error as Error, progress, log);
         const settings = await now();
         const [server] = settings.servers;
@@ -94,6 +102,8 @@ async function booted({ servers: [server] }: Settings, observer: Observer): Prom
         await new Promise((resolve) => setTimeout(resolve, 3000));
 }
 
+class Declined extends Error {}
+
 type Update = Omit<Converged, "ok">;
 
 /** What an update does beside what the config asks for. */
@@ -102,12 +112,15 @@ export interface Repair {
     refresh: boolean;
     /** URNs of what must be made anew though its inputs are the same. */
     replace: string[];
+    /** Containers that nobody needs: removed after an update that succeeded, for who declines one wants nothing changed. */
+    strays: Running[];
 }
 
-const NONE: Repair = { refresh: false, replace: [] };
+const NONE: Repair = { refresh: false, replace: [], strays: [] };
 
 async function upPlain({ stack }: Pick<Session, "stack">, repair: Repair, progress: Progress): Promise<Update> {
-    const result = await stack.up({ onEvent: progress.onEvent, ...repair, color: "never", suppressProgress: true });
+    const { refresh, replace } = repair;
+    const result = await stack.up({ onEvent: progress.onEvent, refresh, replace, color: "never", suppressProgress: true });
     return { changes: result.summary.resourceChanges ?? {}, outputs: result.outputs };
 }
 
@@ -124,10 +137,14 @@ async function upLive(
     for (const event of events) silent.onEvent(event);
     errors.push(...silent.errors);
     for (const warning of silent.warnings) log(`  ${warning}`); // the display showed it for a moment only
-    if (!ok) throw new Error("The update did not run to its end: it was declined or stopped, or its error is above.");
+    if (!ok && errors.length === 0 && onlyPreviewed(events)) throw new Declined();
+    if (!ok) throw new Error("The update did not run to its end: it was stopped, or its error is above.");
     const summary = events.map((event) => event.summaryEvent).filter((event) => event !== undefined);
     return { changes: (summary.at(-1)?.resourceChanges ?? {}) as Record<string, number>, outputs: await session.stack.outputs() };
 }
+
+/** Scripts that look at what is in a volume, or put something into it. */
+const FILLS_VOLUMES = /-(claim|files|acme-account|certificate-secrets|certificate)$/;
 
 /** Asks Docker what became of the stack. */
 async function findBroken(
@@ -135,21 +152,36 @@ async function findBroken(
     log: (line: string) => void,
     observer: Observer,
 ): Promise<Repair> {
-    const before = await resourcesOf(stack);
+    const { resources: before, pending } = await stateOf(stack);
     if (before.length === 0) return NONE;
+    // An update that also refreshes does not say so by itself.
+    for (const { type, resource } of pending)
+        log(`  warning: an operation was killed while ${type} of ${describe(resource.urn)}: look whether there is one that the stack does not know`);
     const running = observer.inspectStack(settings.name, settings.servers[0]);
     const unhealthy = sick(before, running);
-    removeStrays(before, running, settings, log, observer);
     if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
     const volumes = observer.volumes(settings.servers[0]);
     const lost = before.filter(({ type, outputs }) => type === "docker:index/volume:Volume" && !volumes.includes(outputs?.name as string));
     if (lost.length > 0) log(`Volumes that are gone, to be made anew: ${lost.map(({ urn }) => urn.split("::").at(-1)).join(", ")}`);
     const complete = servicesOf(settings.profile).every((service) => running.some((c) => c.service === service));
-    if (complete && lost.length === 0) return { refresh: true, replace: unhealthy };
+    const strays = strayContainers(before, running);
+    // The engine reads by the way that the state knows: where that is another, reading would fail, and the update brings the new one.
+    const refresh = sameWay(before, settings.servers[0]);
+    if (!refresh) log("The way to the server has changed: what is missing on it is looked for by the next `npm run up`.");
+    if (complete && lost.length === 0) return { refresh, replace: unhealthy, strays };
     // Containers are about to start on data that nobody has looked at since: claims and checks run again, and files are written
     // again, because a script with the same inputs would else count as done.
-    const again = before.filter(({ urn }) => /-(claim|files)$/.test(urn)).map(({ urn }) => urn);
-    return { refresh: true, replace: [...unhealthy, ...again] };
+    const files = lost.length > 0 ? FILLS_VOLUMES : /-(claim|files)$/;
+    const again = before.filter(({ urn }) => files.test(urn)).map(({ urn }) => urn);
+    return { refresh, replace: [...unhealthy, ...again], strays };
+}
+
+/** Whether the Docker provider of the state connects as the settings say. */
+function sameWay(resources: StateResource[], { dockerHost, ssh }: Settings["servers"][number]): boolean {
+    const known = resources.find((r) => r.type === "pulumi:providers:docker" && !r.delete)?.inputs;
+    if (!known) return true;
+    const options = ssh ? JSON.stringify(sshOptions(ssh)) : undefined;
+    return known.host === (ssh ? dockerUrl(ssh) : dockerHost) && known.sshOpts === options;
 }
 
 /** The fix of each error, where it is known; an error that the engine did not report as an event is told here. */
@@ -160,30 +192,19 @@ function explainFailure(failure: Error, { errors }: Progress, log: (line: string
 
 /** URNs of containers that Docker calls unhealthy or that do not run. One that is gone is found by refresh. */
 function sick(resources: StateResource[], running: Running[]): string[] {
-    const bad = new Set(running.filter((c) => c.health !== "healthy" && c.health !== "starting").map((c) => c.container));
-    return resources
-        .filter((r) => r.type === "docker:index/container:Container" && !r.delete && bad.has((r.outputs?.name as string | undefined) ?? ""))
-        .map((r) => r.urn);
+    const bad = new Set(running.filter((c) => c.health !== "healthy" && c.health !== "starting").map((c) => c.id));
+    return resources.filter((r) => r.type === "docker:index/container:Container" && !r.delete && bad.has(r.id ?? "")).map((r) => r.urn);
 }
 
 /**
- * Removes containers of a service that the state knows another container of. The engine forgets one when it is replaced while the
+ * Containers of a service that the state knows another container of. The engine forgets one when it is replaced while the
  * server before this one is still waiting to be deleted; it would stay on the network, under the service's name, for good.
  */
-function removeStrays(
-    resources: StateResource[],
-    running: Running[],
-    { servers: [server] }: Pick<Settings, "servers">,
-    log: (line: string) => void,
-    observer: Observer,
-): void {
+function strayContainers(resources: StateResource[], running: Running[]): Running[] {
     const ours = resources.filter((r) => r.type === "docker:index/container:Container");
     const known = new Set(ours.map((r) => r.outputs?.name));
     const alive = new Set(running.filter((c) => known.has(c.container)).map((c) => c.service));
-    for (const { container, service } of running.filter((c) => !known.has(c.container) && alive.has(c.service))) {
-        log(`Left over from an earlier update, to be removed: ${service} (${container})`);
-        observer.remove(container, server);
-    }
+    return running.filter((c) => !known.has(c.container) && alive.has(c.service));
 }
 
 /** True when every service of the profile runs and is healthy; those that still start get their time. Says what is wrong with the others. */

@@ -12,7 +12,7 @@ import type { Session } from "./session";
  */
 export async function liveUp(
     { stack }: Pick<Session, "stack">,
-    { refresh, replace }: Repair,
+    { refresh, replace }: Pick<Repair, "refresh" | "replace">,
     yes: boolean,
 ): Promise<{ ok: boolean; events: EngineEvent[] }> {
     const { workDir, pulumiHome, envVars, pulumiCommand } = stack.workspace;
@@ -37,6 +37,10 @@ export async function liveUp(
         rmSync(directory, { recursive: true });
     }
 }
+
+/** Whether the preview ran to its end, and nothing after it: the operator said no. */
+export const onlyPreviewed = (events: EngineEvent[]): boolean =>
+    events.some(({ summaryEvent }) => summaryEvent) && events.filter(({ preludeEvent }) => preludeEvent).length === 1;
 
 /** What was told until the end; where it was killed, it may not have begun, and its last line may be half a line. */
 function eventsOf(file: string): EngineEvent[] {

@@ -6,14 +6,26 @@ import type { Settings } from "../components/settings/settings";
 export interface StateResource {
     urn: string;
     type: string;
+    /** The provider's. */
+    id?: string;
+    inputs?: Record<string, unknown>;
     outputs?: Record<string, unknown>;
     delete?: boolean;
     protect?: boolean;
 }
 
-export async function resourcesOf(stack: auto.Stack): Promise<StateResource[]> {
-    return ((await stack.exportStack()).deployment.resources ?? []) as StateResource[];
+export interface State {
+    resources: StateResource[];
+    /** What was under way when an operation was killed. */
+    pending: Array<{ type: string; resource: StateResource }>;
 }
+
+export async function stateOf(stack: auto.Stack): Promise<State> {
+    const { resources, pending_operations: pending } = (await stack.exportStack()).deployment;
+    return { resources: resources ?? [], pending: pending ?? [] } as State;
+}
+
+export const resourcesOf = async (stack: auto.Stack): Promise<StateResource[]> => (await stateOf(stack)).resources;
 
 /** Outputs of the stack as the state has them; those that are secret stay wrapped. */
 export async function outputsOf(stack: auto.Stack): Promise<Record<string, unknown>> {

@@ -1,16 +1,38 @@
 import type { MtaSts } from "../components/dns/mtaSts";
+import { EXCHANGER, under } from "../components/services/catalogue";
+import type { Settings } from "../components/settings/settings";
 
 // Senders keep an MTA-STS policy for its max_age, and under `enforce` deliver to nobody who does not fit it (RFC 8461 §5, §8.3):
-// it cannot just go away.
+// neither it, nor a domain of it, nor a server that it names can just go away.
+
+interface Served extends MtaSts {
+    domains: string[];
+    exchangers: string[];
+}
 
 /** The policy that the stack serves, as its outputs have it. */
-const served = (outputs: Record<string, unknown>) => outputs.mtaSts as MtaSts | undefined;
+const served = (outputs: Record<string, unknown>) => outputs.mtaSts as Served | undefined;
 
 /** What stands against the next policy; undefined where nothing does. */
-export function refusePolicy(outputs: Record<string, unknown>, next: MtaSts | undefined): string | undefined {
+export function refusePolicy(
+    outputs: Record<string, unknown>,
+    { mtaSts, domains, host }: Pick<Settings, "mtaSts" | "domains" | "host">,
+): string | undefined {
     const now = served(outputs);
-    if (now?.mode !== "enforce" || next) return undefined;
-    return `dns.mtaSts.mode: got off while senders have a policy that enforces, for ${days(now)}: their mail would be refused by themselves.\n  fix: set it to none, run up, wait ${days(now)}, then set it to off (RFC 8461 §8.3)`;
+    if (now?.mode !== "enforce") return undefined;
+    const gone = now.domains.filter((domain) => !domains.includes(domain));
+    const exchanger = under(host, EXCHANGER);
+    const what = !mtaSts
+        ? "dns.mtaSts.mode: got off"
+        : gone.length > 0
+          ? `domains: ${gone.join(", ")} is left out`
+          : !now.exchangers.includes(exchanger)
+            ? `host: got ${host}, so that mail would go to ${exchanger}`
+            : undefined;
+    return (
+        what &&
+        `${what}, while senders have a policy that enforces, for ${days(now)}: they would refuse to deliver.\n  fix: set dns.mtaSts.mode to none, run up, wait ${days(now)}, and then make this change (RFC 8461 §8.3)`
+    );
 }
 
 /** What stands against taking the deployment away; undefined where nothing does, or `said` so. */

@@ -39,7 +39,12 @@ async function main(): Promise<void> {
     if (values.unlock) await session.stack.cancel();
     await refuse(session);
     const display: Display = process.stdout.isTTY ? { live: true, yes: unasked } : { live: false };
-    const { ok, changes, outputs } = await converge(session, log, display);
+    const { ok, declined, changes, outputs } = await converge(session, log, display);
+    if (declined) {
+        log("\nNothing was changed.");
+        process.exitCode = 1;
+        return;
+    }
     await publish(session, log);
     log("");
     for (const line of summary(session, values.stack, changes, outputs, ok)) log(line);
@@ -49,7 +54,7 @@ async function main(): Promise<void> {
 /** What must not be written: refused before the engine starts. */
 async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
     const outputs = await outputsOf(stack);
-    const refusal = refusePolicy(outputs, settings.mtaSts);
+    const refusal = refusePolicy(outputs, settings);
     if (refusal) throw new Error(refusal);
     if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;
     const strangers = await findStrangers(settings, outputs);

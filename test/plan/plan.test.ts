@@ -17,6 +17,9 @@ function awsStack(keys: Record<string, unknown> = {}) {
     };
 }
 
+/** What Pulumi puts in the place of a value that a preview does not know. */
+const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
 /** A stack with a company's domain, whose records and certificate the program sees to. */
 function mailStack(provider: string, more: Record<string, unknown> = {}) {
     const id = { cloudflare: "0123456789abcdef0123456789abcdef", route53: "Z0123456789ABC" }[provider];
@@ -93,6 +96,38 @@ describe("DNS", () => {
         // Another issuer may take its place: what is protected could not be left out.
         expect(one("forwardemail-dev-acme-account-key").options.protect ?? false).toBe(false);
         expect([one("forwardemail-dev-dkim").options.protect, one("forwardemail-dev-dkim-s2").options.protect ?? false]).toEqual([true, false]);
+    });
+
+    test("a key that was replaced stays in TLSA records until the next change; what serves first has the key that they name", async () => {
+        const { plan, inputs } = await planned("cloudflare");
+        const tlsa = (all: Record<string, unknown>[]) => all.filter(({ type }) => type === "TLSA");
+        expect(tlsa(inputs("cloudflare:index/dnsRecord:DnsRecord"))).toHaveLength(2);
+        const next = { ...mailStack("cloudflare"), "forwardemail:certificates": { issuer: "acme", email: "hostmaster@example.com", key: 2 } };
+        const after = await planStack("dev", { ...LOCK, ...next });
+        const names = (all: typeof plan) => all.map(({ name }) => name).filter((name) => /TLSA|certificate-key/.test(name));
+        expect(names(after).filter((name) => !names(plan).includes(name))).toEqual([
+            "forwardemail-dev-_25._tcp.mx.mail.example.com-TLSA-key-3",
+            "forwardemail-dev-certificate-key-3",
+        ]);
+        expect(names(after)).toEqual(expect.arrayContaining(names(plan)));
+        const request = plan.find(({ name }) => name === "forwardemail-dev-request")!;
+        expect(request.options.dependsOn).toContain("forwardemail-dev-certificate-key-1");
+    });
+
+    test("the policy is served before its record says so", async () => {
+        for (const provider of ["cloudflare", "route53"]) {
+            const { plan } = await planned(provider);
+            const record = (name: string) => plan.find((r) => r.name.startsWith(`forwardemail-dev-${name}-TXT`))!;
+            expect(record("_mta-sts.example.com").options.dependsOn).toContain("forwardemail-dev-router");
+            expect(record("_dmarc.example.com").options.dependsOn ?? []).not.toContain("forwardemail-dev-router");
+        }
+    });
+
+    test("before anything is made, a preview shows what is in every record but those with a key or the account", async () => {
+        const plan = await planStack("dev", { ...LOCK, ...mailStack("cloudflare") }, true);
+        const open = plan.filter(({ type, inputs }) => type === "cloudflare:index/dnsRecord:DnsRecord" && JSON.stringify(inputs).includes(UNKNOWN));
+        expect(open.length).toBeGreaterThan(0);
+        expect(open.map(({ name }) => name).filter((name) => !/_domainkey\.mail|-CAA-issue$|-TLSA-/.test(name))).toEqual([]);
     });
 });
 

@@ -136,6 +136,7 @@ const urn = (type: string, name: string) => `urn:pulumi:x::forwardemail::${type}
 const container = (service: string, more: object = {}) => ({
     urn: urn("docker:index/container:Container", `x-${service}`),
     type: "docker:index/container:Container",
+    id: service,
     outputs: { name: `x-${service}` },
     ...more,
 });
@@ -267,7 +268,12 @@ describe("converging", () => {
         view.observer.inspectStack = () => twice;
         await converge(before.session, log, { live: false }, view.observer);
         expect(view.asked.filter((line) => line.startsWith("rm"))).toEqual(["rm x-web-old unix:///x.sock"]);
-        expect(said[0]).toBe("Left over from an earlier update, to be removed: web (x-web-old)");
+        expect(said).toContain("Left over from an earlier update, removed: web (x-web-old)");
+        const failing = stack(known, known, () => {
+            throw new Error("declined");
+        });
+        await converge(failing.session, log, { live: false }, view.observer);
+        expect(view.asked.filter((line) => line.startsWith("rm"))).toHaveLength(1);
     });
 
     test("a new stack is not refreshed; the answer is the update's and Docker's", async () => {
@@ -316,6 +322,25 @@ describe("converging", () => {
         await run(lost, { asked, observer: { ...observer, volumes: () => ["somebody-elses"] } });
         expect(lost.done).toEqual(["refresh and up x-mongodb-claim x-redis-claim"]);
         expect(said).toEqual(["Volumes that are gone, to be made anew: x-mongodb"]);
+    });
+
+    test("a way to the server that the state does not know yet is not read by, and is taken by the update", async () => {
+        const provider = (host: string) => ({ urn: urn("pulumi:providers:docker", "x"), type: "pulumi:providers:docker", inputs: { host } });
+        const moved = stack([provider("unix:///old.sock"), container("mx")]);
+        await run(moved, docker({}));
+        expect([moved.done, said]).toEqual([["up"], [expect.stringContaining("The way to the server has changed")]]);
+        const same = stack([provider("unix:///x.sock"), container("mx")]);
+        await run(same, docker({}));
+        expect(same.done).toEqual(["refresh and up"]);
+    });
+
+    test("what a killed operation was about is named, because it may be there twice", async () => {
+        const { session } = stack([container("mx")]);
+        const { deployment } = await session.stack.exportStack();
+        Object.assign(deployment, { pending_operations: [{ type: "creating", resource: { urn: urn("aws:ec2/instance:Instance", "x-main") } }] });
+        session.stack.exportStack = async () => ({ version: 3, deployment });
+        await converge(session, log, { live: false }, docker({}).observer);
+        expect(said[0]).toMatch(/warning: an operation was killed while creating of Instance x-main/);
     });
 
     test("a failed update tells each known fix once, and then which service is sick", async () => {

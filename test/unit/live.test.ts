@@ -1,8 +1,9 @@
+import type { EngineEvent } from "@pulumi/pulumi/automation";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { liveUp } from "../../operate/live";
+import { liveUp, onlyPreviewed } from "../../operate/live";
 import type { Session } from "../../operate/session";
 
 let folder: string;
@@ -54,4 +55,11 @@ test("an update that ended before it began has no events; a CLI that is gone is 
     const gone = stack("true");
     rmSync(path.join(folder, "pulumi"));
     await expect(liveUp(gone, NOTHING, true)).rejects.toThrow(/pulumi ENOENT/);
+});
+
+test("an update that was declined has a preview only; one that failed or was killed is not taken for it", () => {
+    const [prelude, summary] = [{ preludeEvent: {} }, { summaryEvent: {} }] as EngineEvent[];
+    expect(onlyPreviewed([prelude, summary])).toBe(true);
+    for (const events of [[], [prelude], [prelude, summary, prelude], [prelude, summary, prelude, summary]])
+        expect(onlyPreviewed(events)).toBe(false);
 });
