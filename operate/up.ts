@@ -5,7 +5,7 @@ import { outputsOf } from "./machines";
 import { refusePolicy } from "./mtaSts";
 import { forwardToLoopback } from "./rehearsal";
 import { Session, openSession } from "./session";
-import { DnsError, findStrangers } from "./strangers";
+import { DnsError, findForeignRecords } from "./foreignRecords";
 import { summary } from "./summary";
 
 const HELP = `npm run up -- [--stack NAME] [--yes] [--rehearse] [--unlock]
@@ -52,8 +52,8 @@ async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
     const refusal = refusePolicy(outputs, settings.mtaSts);
     if (refusal) throw new Error(refusal);
     if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;
-    const strangers = await findStrangers(settings, outputs);
-    if (strangers.length > 0) throw new DnsError(strangers);
+    const foreign = await findForeignRecords(settings, outputs);
+    if (foreign.length > 0) throw new DnsError(foreign);
 }
 
 /** A rehearsal's ports are in a namespace: they are made reachable on this machine's loopback. */

@@ -11,14 +11,14 @@ export type Lookup = Pick<Resolver, "resolveMx" | "resolveTxt" | "resolveCname">
  * Records of others that ours would not go with, though the provider takes both: another MX, a second SPF or DMARC record, an alias.
  * Asked of DNS before anything is written. A name that cannot be asked for is passed over: the provider has the last word.
  */
-export async function findStrangers(
+export async function findForeignRecords(
     settings: Settings,
     outputs: Record<string, unknown>,
     lookup: Lookup = new Resolver({ timeout: 3000, tries: 2 }),
 ): Promise<Problem[]> {
     if (!settings.dns) return [];
     const ours = records(dnsPlan(settings, EXAMPLE));
-    // What an earlier `up` wrote is no stranger's, though the config wants something else now.
+    // What an earlier `up` wrote is not foreign, though the config wants something else now.
     const written = Object.values((outputs.zone ?? {}) as Record<string, string>).join("\n");
     const found = await Promise.all([...new Set(ours.map(({ name }) => name))].map((name) => at(name, ours, written, lookup)));
     return found.flat();

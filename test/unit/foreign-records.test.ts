@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Lookup, findStrangers } from "../../operate/strangers";
+import { Lookup, findForeignRecords } from "../../operate/foreignRecords";
 import { readStackFile, settingsFrom } from "../../operate/stackFile";
 
 const settings = settingsFrom("prod.example", readStackFile("prod.example").config ?? {}, { allowUnpinned: true });
@@ -13,7 +13,7 @@ const dns = (zone: Zone): Lookup => ({
     resolveCname: (name: string) => (zone[name]?.cname ? Promise.resolve(zone[name].cname) : unknown()),
 });
 const found = async (zone: Zone, written = "") =>
-    (await findStrangers(settings, { zone: { x: written } }, dns(zone))).map(({ key, message }) => `${key}: ${message}`);
+    (await findForeignRecords(settings, { zone: { x: written } }, dns(zone))).map(({ key, message }) => `${key}: ${message}`);
 
 describe("records of others, before ours are written", () => {
     test.each<[string, Zone, RegExp]>([
