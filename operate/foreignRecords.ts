@@ -1,62 +1,99 @@
-import { Resolver } from "node:dns/promises";
+import { randomBytes } from "node:crypto";
 import { EXAMPLE, dnsPlan } from "../components/dns/plan";
-import { DnsRecord, records } from "../components/dns/records";
+import { DnsRecord, RecordData, records, zoneOf } from "../components/dns/records";
 import type { Problem } from "../components/errors";
 import type { Settings } from "../components/settings/settings";
-
-/** What is asked of DNS; Node's own resolver fits. */
-export type Lookup = Pick<Resolver, "resolveMx" | "resolveTxt" | "resolveCname">;
+import { LiveZone, LookupAt, Type, content, contentOf, liveZone, lookupAt } from "./dnsLookup";
 
 /**
  * Records of others that ours would not go with, though the provider takes both: another MX, a second SPF or DMARC record, an alias.
  * Asked of DNS before anything is written. A name that cannot be asked for is passed over: the provider has the last word.
  */
-export async function findForeignRecords(
-    settings: Settings,
-    outputs: Record<string, unknown>,
-    lookup: Lookup = new Resolver({ timeout: 3000, tries: 2 }),
-): Promise<Problem[]> {
+export async function findForeignRecords(settings: Settings, outputs: Record<string, unknown>, at: LookupAt = lookupAt): Promise<Problem[]> {
     if (!settings.dns) return [];
     const ours = records(dnsPlan(settings, EXAMPLE));
     // What an earlier `up` wrote is not foreign, though the config wants something else now.
-    const written = Object.values((outputs.zone ?? {}) as Record<string, string>).join("\n");
-    const found = await Promise.all([...new Set(ours.map(({ name }) => name))].map((name) => at(name, ours, written, lookup)));
-    return found.flat();
+    const own = new Set([...ours.map(({ name, data }) => line(name, data.type, content(data))), ...told(outputs)]);
+    const zones = await Promise.all(settings.dns.zones.map(({ name }) => liveZone(name, at)));
+    const places = [...new Set(ours.map(({ name }) => name))].flatMap((name) => placeOf(name, ours, zones));
+    return (await Promise.all(places.map((place) => problemsAt(place, own)))).flat();
 }
 
-async function at(name: string, all: DnsRecord[], written: string, lookup: Lookup): Promise<Problem[]> {
-    const here = all.filter((record) => record.name === name);
-    const has = (type: string) => here.some(({ data }) => data.type === type);
-    const [aliases, exchanges, texts] = await Promise.all([
-        has("CNAME") ? [] : ask(lookup.resolveCname(name)),
-        has("MX") ? ask(lookup.resolveMx(name)) : [],
-        has("TXT") ? ask(lookup.resolveTxt(name)) : [],
-    ]);
-    const problem = (message: string, fix: string): Problem => ({ key: name, message, fix });
-    const targets = here.flatMap(({ data }) => (data.type === "MX" ? [data.target] : []));
-    const strange = (text: string) => !written.includes(text) && !here.some(({ data }) => data.type === "TXT" && data.text === text);
-    const others = exchanges.filter(({ exchange }) => !targets.includes(exchange || ".") && !written.includes(` ${exchange}.`));
+/** A record as one text, to find it again. */
+const line = (name: string, type: string, content: string) => `${name} ${type} ${content}`;
+
+/** What an earlier `up` wrote, or told the operator to write. */
+function told({ zone }: Record<string, unknown>): string[] {
+    const texts = Object.values((zone ?? {}) as Record<string, string>).join("\n");
+    const lines = [...texts.matchAll(/^(\S+)\.\s+\d+\s+IN\s+(\S+)\s+(.*)$/gm)];
+    return lines.map(([, name, type, rdata]) => line(name, type, contentOf(type, rdata)));
+}
+
+/** A name at which we write. */
+interface Place {
+    name: string;
+    zone: LiveZone;
+    ours: RecordData[];
+}
+
+function placeOf(name: string, all: DnsRecord[], zones: LiveZone[]): Place[] {
+    const of = zoneOf(
+        name,
+        zones.map((zone) => zone.name),
+    );
+    const ours = all.filter((record) => record.name === name).map(({ data }) => data);
+    return zones.filter((zone) => zone.name === of).map((zone) => ({ name, zone, ours }));
+}
+
+/** A label that nobody has. */
+const NOBODY = `no-${randomBytes(8).toString("hex")}`;
+
+/** Contents that are there for this name itself: what a wildcard says ends where a name gets a record of its own (RFC 4592 §2.2.1). */
+async function present({ name, zone }: Place, type: Type): Promise<string[]> {
+    const found = await zone.ask(name, type);
+    if (found.length === 0 || name === zone.name) return found;
+    const beside = await zone.ask(name.replace(/^[^.]+/, NOBODY), type);
+    return found.filter((one) => !beside.includes(one));
+}
+
+async function problemsAt(place: Place, own: Set<string>): Promise<Problem[]> {
+    const { name, zone, ours } = place;
+    const has = (type: RecordData["type"]) => ours.some((data) => data.type === type);
+    const foreign = async (type: Type) => (await present(place, type)).filter((one) => !own.has(line(name, type, one)));
+    // Where there is an alias, whatever else is asked for is told of its target.
+    if ((await zone.ask(name, "CNAME")).length > 0) return (await foreign("CNAME")).map((target) => alias(name, target));
+    const [exchanges, texts] = await Promise.all([has("MX") ? foreign("MX") : [], has("TXT") ? foreign("TXT") : []]);
+    return [...exchanges.flatMap((one) => exchanger(place, one)), ...texts.flatMap((text) => second(place, text))];
+}
+
+const alias = (name: string, target: string): Problem => ({
+    key: name,
+    message: `is an alias of ${target}, beside which nothing else may be`,
+    fix: "remove the CNAME record",
+});
+
+function exchanger({ name, ours }: Place, mx: string): Problem[] {
+    const target = mx.replace(/^\d+ /, "");
+    if (ours.some((data) => data.type === "MX" && data.target === target)) return [];
     return [
-        ...aliases.map((target) => problem(`is an alias of ${target}, beside which nothing else may be`, "remove the CNAME record")),
-        ...others.map(({ exchange }) =>
-            problem(
-                `has the MX ${exchange}, which would go on getting some of the mail`,
-                "remove it when this server is to take over, and run this again at once",
-            ),
-        ),
-        ...texts
-            .map((strings) => strings.join(""))
-            .filter((text) => /^v=(spf1|DMARC1)\b/i.test(text) && strange(text))
-            .map((text) =>
-                problem(
-                    `has the record "${text}"; two of its kind count as none`,
-                    "remove it; senders that it names beside this server have no place in ours",
-                ),
-            ),
+        {
+            key: name,
+            message: `has the MX ${target}, which would go on getting some of the mail`,
+            fix: "remove it when this server is to take over, and run this again at once",
+        },
     ];
 }
 
-const ask = <T>(question: Promise<T[]>): Promise<T[]> => question.catch(() => []);
+function second({ name }: Place, text: string): Problem[] {
+    if (!/^v=(spf1|DMARC1)\b/i.test(text)) return [];
+    return [
+        {
+            key: name,
+            message: `has the record "${text}"; two of its kind count as none`,
+            fix: "remove it; senders that it names beside this server have no place in ours",
+        },
+    ];
+}
 
 /** All of them at once, each with what to do. */
 export class DnsError extends Error {

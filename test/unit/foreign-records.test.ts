@@ -1,30 +1,37 @@
 import { describe, expect, test } from "vitest";
-import { Lookup, findForeignRecords } from "../../operate/foreignRecords";
+import { Lookup, LookupAt } from "../../operate/dnsLookup";
+import { findForeignRecords } from "../../operate/foreignRecords";
 import { readStackFile, settingsFrom } from "../../operate/stackFile";
 
 const settings = settingsFrom("prod.example", readStackFile("prod.example").config ?? {}, { allowUnpinned: true });
 
-type Zone = Record<string, { mx?: string[]; txt?: string[]; cname?: string[] }>;
-const unknown = () => Promise.reject(new Error("ENOTFOUND"));
-/** A resolver that knows these names only, and refuses all others, as a real one does. */
-const dns = (zone: Zone): Lookup => ({
-    resolveMx: (name: string) => (zone[name]?.mx ? Promise.resolve(zone[name].mx.map((exchange) => ({ exchange, priority: 10 }))) : unknown()),
-    resolveTxt: (name: string) => (zone[name]?.txt ? Promise.resolve(zone[name].txt.map((text) => [text.slice(0, 5), text.slice(5)])) : unknown()),
-    resolveCname: (name: string) => (zone[name]?.cname ? Promise.resolve(zone[name].cname) : unknown()),
-});
-const found = async (zone: Zone, written = "") =>
-    (await findForeignRecords(settings, { zone: { x: written } }, dns(zone))).map(({ key, message }) => `${key}: ${message}`);
+/** Contents by name and type: `example.com MX`. A name that begins with `*.` answers for every name below that is not there. */
+type Zone = Record<string, string[]>;
+const lookup =
+    (zone: Zone): Lookup =>
+    (name, type) => {
+        const exists = Object.keys(zone).some((key) => key.startsWith(`${name} `));
+        return Promise.resolve(zone[`${exists ? name : name.replace(/^[^.]+/, "*")} ${type}`] ?? []);
+    };
+/** Asked without servers, what the system's resolver says; at servers, what they say. Without servers of their own, zones have none. */
+const dns =
+    (system: Zone, servers?: Lookup): LookupAt =>
+    (addresses) =>
+        addresses && servers ? servers : lookup(system);
+
+const found = async (at: Zone | LookupAt, zone: Record<string, string> = {}) =>
+    (await findForeignRecords(settings, { zone }, typeof at === "function" ? at : dns(at))).map(({ key, message }) => `${key}: ${message}`);
 
 describe("records of others, before ours are written", () => {
     test.each<[string, Zone, RegExp]>([
-        ["another MX", { "example.com": { mx: ["mx.other.net"] } }, /^example\.com: has the MX mx\.other\.net/],
+        ["another MX", { "example.com MX": ["10 mx.other.net"] }, /^example\.com: has the MX mx\.other\.net/],
         [
             "a second SPF record",
-            { "example.com": { txt: ["v=spf1 include:other.net -all"] } },
+            { "example.com TXT": ["v=spf1 include:other.net -all"] },
             /^example\.com: has the record "v=spf1 include:other\.net -all"; two/,
         ],
-        ["a second DMARC record", { "_dmarc.example.com": { txt: ["v=DMARC1; p=reject"] } }, /^_dmarc\.example\.com: has the record/],
-        ["an alias", { "mx.mail.example.com": { cname: ["other.net"] } }, /^mx\.mail\.example\.com: is an alias of other\.net/],
+        ["a second DMARC record", { "_dmarc.example.com TXT": ["v=DMARC1; p=reject"] }, /^_dmarc\.example\.com: has the record/],
+        ["an alias", { "mx.mail.example.com CNAME": ["other.net"] }, /^mx\.mail\.example\.com: is an alias of other\.net/],
     ])("%s is named", async (_, zone, expected) => {
         const all = await found(zone);
         expect(all).toHaveLength(1);
@@ -32,11 +39,70 @@ describe("records of others, before ours are written", () => {
     });
 
     test("ours, texts of another kind, and what an earlier up wrote are none", async () => {
-        const ours = { mx: ["mx.mail.example.com"], txt: ["v=spf1 mx ~all", "google-site-verification=x"] };
         expect(
-            await found({ "example.com": ours, "imap.mail.example.com": { mx: [""] }, "fe-bounces.example.com": { cname: ["mail.example.com"] } }),
+            await found({
+                "example.com MX": ["10 mx.mail.example.com"],
+                "example.com TXT": ["v=spf1 mx ~all", "google-site-verification=x"],
+                "imap.mail.example.com MX": ["0 ."],
+                "fe-bounces.example.com CNAME": ["mail.example.com"],
+            }),
         ).toEqual([]);
-        const before = { "example.com": { mx: ["mx.old.example.com"], txt: ["v=spf1 mx -all"] } };
-        expect(await found(before, 'example.com. 300 IN MX 10 mx.old.example.com.\nexample.com. 300 IN TXT "v=spf1 mx -all"')).toEqual([]);
+        const before = { "example.com MX": ["10 mx.old.example.com"], "example.com TXT": ["v=spf1 mx -all"] };
+        const text = 'example.com.\t300\tIN\tMX\t10 mx.old.example.com.\nexample.com.\t300\tIN\tTXT\t"v=spf1" " mx -all"\n';
+        expect(await found(before, { "example.com": text })).toEqual([]);
+    });
+
+    test("what an alias leads to is not told beside it", async () => {
+        const name = "api.mail.example.com";
+        const all = await found({
+            [`${name} CNAME`]: ["other.net"],
+            [`${name} MX`]: ["5 mx.other.net"],
+            [`${name} TXT`]: ["v=spf1 ip4:192.0.2.9 -all"],
+        });
+        expect(all).toEqual([expect.stringMatching(/is an alias/)]);
+    });
+});
+
+describe("wildcards", () => {
+    test("what they say is not told: it ends where a name gets a record of its own", async () => {
+        const everywhere = (type: string, content: string) => ({ [`*.example.com ${type}`]: [content], [`*.mail.example.com ${type}`]: [content] });
+        expect(await found(everywhere("CNAME", "web.other.net"))).toEqual([]);
+        expect(await found({ ...everywhere("MX", "10 mx.other.net"), ...everywhere("TXT", "v=spf1 -all; v=DMARC1") })).toEqual([]);
+    });
+
+    test("what a name has beside them is told", async () => {
+        const all = await found({ "*.mail.example.com MX": ["10 mx.other.net"], "api.mail.example.com MX": ["10 mx.other.org"] });
+        expect(all).toEqual([expect.stringMatching(/^api\.mail\.example\.com: has the MX mx\.other\.org/)]);
+    });
+});
+
+describe("who is asked", () => {
+    const cached = {
+        "example.com NS": ["ns.other.net"],
+        "ns.other.net A": ["192.0.2.53"],
+        "example.com MX": ["10 mx.other.net"],
+    };
+
+    test("the zone's own name servers: a resolver remembers a record that was removed", async () => {
+        const servers: string[][] = [];
+        const own = lookup({ "example.com NS": ["ns.other.net"] });
+        const at: LookupAt = (addresses) => {
+            if (addresses) servers.push(addresses);
+            return dns(cached, own)(addresses);
+        };
+        expect(await found(at)).toEqual([]);
+        expect(servers).toEqual([["192.0.2.53"]]);
+    });
+
+    test.each<[string, Lookup]>([
+        ["do not answer", () => Promise.reject(new Error("ETIMEOUT"))],
+        ["know nothing of the zone", lookup({})],
+        ["answer no more", (_, type) => (type === "NS" ? Promise.resolve(["ns.other.net"]) : Promise.reject(new Error("ETIMEOUT")))],
+    ])("the system's resolver, where they %s", async (_, own) => {
+        expect(await found(dns(cached, own))).toEqual([expect.stringMatching(/has the MX mx\.other\.net/)]);
+    });
+
+    test("where nobody answers, nothing is told", async () => {
+        expect(await found(() => () => Promise.reject(new Error("ETIMEOUT")))).toEqual([]);
     });
 });
