@@ -1,22 +1,29 @@
 import { randomBytes } from "node:crypto";
-import { EXAMPLE, dnsPlan } from "../components/dns/plan";
+import { dnsPlan } from "../components/dns/plan";
 import { DnsRecord, RecordData, records, zoneOf } from "../components/dns/records";
 import type { Problem } from "../components/errors";
+import { EXCHANGER } from "../components/services/catalogue";
 import type { Settings } from "../components/settings/settings";
 import { LiveZone, LookupAt, Type, content, contentOf, liveZone, lookupAt } from "./dnsLookup";
 
 /**
- * Records of others that ours would not go with, though the provider takes both: another MX, a second SPF or DMARC record, an alias.
+ * Records of others that ours would not go with, though the provider takes both: another MX or address, a second SPF or DMARC record, an alias.
  * Asked of DNS before anything is written. A name that cannot be asked for is passed over: the provider has the last word.
  */
 export async function findForeignRecords(settings: Settings, outputs: Record<string, unknown>, at: LookupAt = lookupAt): Promise<Problem[]> {
     if (!settings.dns) return [];
-    const ours = records(dnsPlan(settings, EXAMPLE));
+    const ours = planned(settings);
     // What an earlier `up` wrote is not foreign, though the config wants something else now.
     const own = new Set([...ours.map(({ name, data }) => line(name, data.type, content(data))), ...told(outputs)]);
     const zones = await Promise.all(settings.dns.zones.map(({ name }) => liveZone(name, at)));
     const places = [...new Set(ours.map(({ name }) => name))].flatMap((name) => placeOf(name, ours, zones));
-    return (await Promise.all(places.map((place) => problemsAt(place, own)))).flat();
+    return (await Promise.all(places.map((place) => problemsAt(place, own, settings.host)))).flat();
+}
+
+/** Ours, as far as they are known before; an address that is not is nobody's. */
+function planned(settings: Settings): DnsRecord[] {
+    const [{ ipv4 = "", ipv6 }] = settings.servers;
+    return records(dnsPlan(settings, { exchangers: [{ label: EXCHANGER, ipv4, ipv6 }], dkim: [], account: "", tlsa: [] }));
 }
 
 /** A record as one text, to find it again. */
@@ -56,14 +63,23 @@ async function present({ name, zone }: Place, type: Type): Promise<string[]> {
     return found.filter((one) => !beside.includes(one));
 }
 
-async function problemsAt(place: Place, own: Set<string>): Promise<Problem[]> {
+async function problemsAt(place: Place, own: Set<string>, host: string): Promise<Problem[]> {
     const { name, zone, ours } = place;
     const has = (type: RecordData["type"]) => ours.some((data) => data.type === type);
     const foreign = async (type: Type) => (await present(place, type)).filter((one) => !own.has(line(name, type, one)));
     // Where there is an alias, whatever else is asked for is told of its target.
     if ((await zone.ask(name, "CNAME")).length > 0) return (await foreign("CNAME")).map((target) => alias(name, target));
-    const [exchanges, texts] = await Promise.all([has("MX") ? foreign("MX") : [], has("TXT") ? foreign("TXT") : []]);
-    return [...exchanges.flatMap((one) => exchanger(place, one)), ...texts.flatMap((text) => second(place, text))];
+    const [exchanges, texts, ...addresses] = await Promise.all([
+        has("MX") ? foreign("MX") : [],
+        has("TXT") ? foreign("TXT") : [],
+        // Clients prefer IPv6: an address of the other kind is as wrong.
+        ...(["A", "AAAA"] as const).map((type) => (has("A") ? foreign(type) : [])),
+    ]);
+    return [
+        ...elsewhere(name, addresses.flat(), host),
+        ...exchanges.flatMap((one) => exchanger(place, one)),
+        ...texts.flatMap((text) => second(place, text)),
+    ];
 }
 
 const alias = (name: string, target: string): Problem => ({
@@ -71,6 +87,17 @@ const alias = (name: string, target: string): Problem => ({
     message: `is an alias of ${target}, beside which nothing else may be`,
     fix: "remove the CNAME record",
 });
+
+function elsewhere(name: string, addresses: string[], host: string): Problem[] {
+    if (addresses.length === 0) return [];
+    return [
+        {
+            key: name,
+            message: `has the address ${addresses.sort().join(", ")}, to which part of the connections would go`,
+            fix: name === host ? "remove it; or, where a web site is to stay there, choose a host below it" : "remove it",
+        },
+    ];
+}
 
 function exchanger({ name, ours }: Place, mx: string): Problem[] {
     const target = mx.replace(/^\d+ /, "");

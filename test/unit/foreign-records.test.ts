@@ -19,8 +19,8 @@ const dns =
     (addresses) =>
         addresses && servers ? servers : lookup(system);
 
-const found = async (at: Zone | LookupAt, zone: Record<string, string> = {}) =>
-    (await findForeignRecords(settings, { zone }, typeof at === "function" ? at : dns(at))).map(({ key, message }) => `${key}: ${message}`);
+const found = async (at: Zone | LookupAt, zone: Record<string, string> = {}, of = settings) =>
+    (await findForeignRecords(of, { zone }, typeof at === "function" ? at : dns(at))).map(({ key, message }) => `${key}: ${message}`);
 
 describe("records of others, before ours are written", () => {
     test.each<[string, Zone, RegExp]>([
@@ -60,6 +60,37 @@ describe("records of others, before ours are written", () => {
             [`${name} TXT`]: ["v=spf1 ip4:192.0.2.9 -all"],
         });
         expect(all).toEqual([expect.stringMatching(/is an alias/)]);
+    });
+});
+
+describe("addresses of others", () => {
+    const name = "imap.mail.example.com";
+    const withIpv6 = { ...settings, servers: [{ ...settings.servers[0], ipv6: "2001:DB8:0::7" }] };
+
+    test("beside ours, or of the other kind, are named", async () => {
+        expect(await found({ [`${name} A`]: ["203.0.113.7", "198.51.100.9"] })).toEqual([
+            `${name}: has the address 198.51.100.9, to which part of the connections would go`,
+        ]);
+        expect(await found({ [`${name} AAAA`]: ["2001:db8::9"] }, {}, withIpv6)).toEqual([expect.stringMatching(/has the address 2001:db8::9,/)]);
+        expect(await found({ [`${name} AAAA`]: ["2001:db8::7"] })).toEqual([expect.stringMatching(/has the address 2001:db8::7,/)]);
+    });
+
+    test("are not those of the settings, and of an earlier up, nor any where we write no address", async () => {
+        expect(await found({ [`${name} A`]: ["203.0.113.7"], [`${name} AAAA`]: ["2001:db8::7"] }, {}, withIpv6)).toEqual([]);
+        const before = `${name}.\t300\tIN\tA\t203.0.113.6\n${name}.\t300\tIN\tAAAA\t2001:db8:0:0::6\n`;
+        expect(await found({ [`${name} A`]: ["203.0.113.6"], [`${name} AAAA`]: ["2001:db8::6"] }, { "example.com": before })).toEqual([]);
+        expect(await found({ "example.com A": ["198.51.100.9"], "example.com AAAA": ["2001:db8::9"] })).toEqual([]);
+    });
+
+    test("on a server that is not made yet, all are others'", async () => {
+        const made = { ...settings, servers: [{ ...settings.servers[0], ipv4: undefined }] };
+        expect(await found({ [`${name} A`]: ["203.0.113.7"] }, {}, made)).toHaveLength(1);
+    });
+
+    test("at the host, where a web site is, the fix says what else can be done", async () => {
+        const apex = { ...settings, host: "example.com" };
+        const [{ key, fix }] = await findForeignRecords(apex, {}, dns({ "example.com A": ["198.51.100.9"] }));
+        expect({ key, fix }).toEqual({ key: "example.com", fix: expect.stringMatching(/or, .*choose a host below it/) });
     });
 });
 
