@@ -20,10 +20,11 @@ export async function findForeignRecords(settings: Settings, outputs: Record<str
     return (await Promise.all(places.map((place) => problemsAt(place, own, settings.host)))).flat();
 }
 
-/** Ours, as far as they are known before; an address that is not is nobody's. */
+/** Ours, as far as they are known before; an address or a key that is not is nobody's. */
 function planned(settings: Settings): DnsRecord[] {
     const [{ ipv4 = "", ipv6 }] = settings.servers;
-    return records(dnsPlan(settings, { exchangers: [{ label: EXCHANGER, ipv4, ipv6 }], dkim: [], account: "", tlsa: [] }));
+    const dkim = Object.keys(settings.dkim).map((selector) => ({ selector, publicKey: "" }));
+    return records(dnsPlan(settings, { exchangers: [{ label: EXCHANGER, ipv4, ipv6 }], dkim, account: "", tlsa: [] }));
 }
 
 /** A record as one text, to find it again. */
@@ -111,16 +112,26 @@ function exchanger({ name, ours }: Place, mx: string): Problem[] {
     ];
 }
 
-function second({ name }: Place, text: string): Problem[] {
-    if (!/^v=(spf1|DMARC1)\b/i.test(text)) return [];
-    return [
-        {
-            key: name,
-            message: `has the record "${text}"; two of its kind count as none`,
-            fix: "remove it; senders that it names beside this server have no place in ours",
-        },
-    ];
+/** Texts of which two at a name count as none: RFC 7208 §4.5, 7489 §6.6.3, 8461 §3.1, 8460 §3, 6376 §3.6.2.2. */
+const KINDS = [/^v=spf1\b/i, /^v=DMARC1\b/i, /^v=STSv1\b/i, /^v=TLSRPTv1\b/i, /^v=DKIM1\b|^(.*;)?\s*p=/i];
+const kindOf = (text: string) => KINDS.find((kind) => kind.test(text));
+
+function second({ name, ours }: Place, text: string): Problem[] {
+    const kind = kindOf(text);
+    // A domain may be told twice that its reports are welcome (RFC 7489 §7.1).
+    if (!kind || name.includes("._report._dmarc.") || !ours.some((data) => data.type === "TXT" && kindOf(data.text) === kind)) return [];
+    if (name.includes("._domainkey.")) return [key(name, text)];
+    return [{ key: name, message: `has the record "${text}"; two of its kind count as none`, fix: `remove it${kind === KINDS[0] ? SENDERS : ""}` }];
 }
+
+const SENDERS = "; senders that it names beside this server have no place in ours";
+
+/** Receivers take either (RFC 6376 §3.6.2.2), and refuse what the other one signed. */
+const key = (name: string, text: string): Problem => ({
+    key: name,
+    message: `has a DKIM key of others, which ends in ${/\bp=([^;]*)/.exec(text)?.[1].trim().slice(-12)}: what ours signs could not be verified`,
+    fix: "remove it when nothing is signed with it any more; else let one of the two have another selector",
+});
 
 /** All of them at once, each with what to do. */
 export class DnsError extends Error {

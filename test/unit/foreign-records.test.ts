@@ -94,6 +94,47 @@ describe("addresses of others", () => {
     });
 });
 
+describe("texts of which there may be one", () => {
+    const all = ["v=spf1 -all", "v=DMARC1; p=reject", "v=STSv1; id=1", "v=TLSRPTv1; rua=mailto:t@other.net", "v=DKIM1; p=AAAA", "k=rsa; p=BBBB"];
+    test.each([
+        ["example.com", [0]],
+        ["_dmarc.example.com", [1]],
+        ["_mta-sts.example.com", [2]],
+        ["_smtp._tls.example.com", [3]],
+        ["default._domainkey.mail.example.com", [4, 5]],
+    ])("at %s are those of its own kind", async (name, kinds) => {
+        const told = await found({ [`${name} TXT`]: all });
+        expect(told).toHaveLength(kinds.length);
+        kinds.forEach((kind, at) => expect(told[at]).toContain(kind < 4 ? `has the record "${all[kind]}"; two` : all[kind].slice(-4)));
+    });
+
+    test("keys of others at our DKIM names have a message of their own, ours have none", async () => {
+        const applicationDomains = { "example.com": { selector: "fe-1", publicKey: "A".repeat(392), returnPath: "fe-bounces", previous: [] } };
+        const of = { ...settings, applicationDomains };
+        const [name, host] = ["fe-1._domainkey.example.com", "default._domainkey.mail.example.com"];
+        const ours = `v=DKIM1; k=rsa; p=${"A".repeat(392)}`;
+        const written = `${host}.\t300\tIN\tTXT\t"v=DKIM1; k=rsa; p=${"C".repeat(200)}" "${"C".repeat(192)}"\n`;
+        const zone = { [`${name} TXT`]: [ours], [`${host} TXT`]: [`v=DKIM1; k=rsa; p=${"C".repeat(392)}`] };
+        expect(await found(zone, { "example.com": written }, of)).toEqual([]);
+        expect(await found({ [`${name} TXT`]: [ours, "v=DKIM1; p=OTHERKEY"] }, {}, of)).toEqual([
+            `${name}: has a DKIM key of others, which ends in OTHERKEY: what ours signs could not be verified`,
+        ]);
+    });
+
+    test("a welcome for reports may be there twice", async () => {
+        const of = {
+            ...settings,
+            domains: ["example.com", "example.net"],
+            dns: {
+                ...settings.dns!,
+                zones: ["example.com", "example.net"].map((name) => ({ name, dnssec: false })),
+                dmarc: { policy: "none" as const, reports: "d@example.com" },
+            },
+        };
+        expect(await found({ "example.net._report._dmarc.example.com TXT": ["v=DMARC1;"] }, {}, of)).toEqual([]);
+    });
+});
+
 describe("wildcards", () => {
     test("what they say is not told: it ends where a name gets a record of its own", async () => {
         const everywhere = (type: string, content: string) => ({ [`*.example.com ${type}`]: [content], [`*.mail.example.com ${type}`]: [content] });
