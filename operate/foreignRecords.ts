@@ -3,21 +3,28 @@ import { dnsPlan } from "../components/dns/plan";
 import { DnsRecord, RecordData, records, zoneOf } from "../components/dns/records";
 import type { Problem } from "../components/errors";
 import { EXCHANGER } from "../components/services/catalogue";
-import type { Settings } from "../components/settings/settings";
+import type { DnsSettings, Settings } from "../components/settings/settings";
 import { LiveZone, LookupAt, Type, content, contentOf, liveZone, lookupAt } from "./dnsLookup";
+import { StateResource, outputsIn } from "./machines";
 
 /**
- * Records of others that ours would not go with, though the provider takes both: another MX or address, a second SPF or DMARC record, an alias.
- * Asked of DNS before anything is written. A name that cannot be asked for is passed over: the provider has the last word.
+ * Records of others that ours would not go with, though the provider takes both: another MX or address, a second SPF or DMARC record, an
+ * alias; and such as the provider would refuse to write. Asked of DNS before anything is written. A name that cannot be asked for is
+ * passed over: the provider has the last word.
  */
-export async function findForeignRecords(settings: Settings, outputs: Record<string, unknown>, at: LookupAt = lookupAt): Promise<Problem[]> {
-    if (!settings.dns) return [];
+export async function findForeignRecords(settings: Settings, resources: StateResource[], at: LookupAt = lookupAt): Promise<Problem[]> {
+    const { dns, host } = settings;
+    if (!dns) return [];
     const ours = planned(settings);
+    const before = written(resources);
     // What an earlier `up` wrote is not foreign, though the config wants something else now.
-    const own = new Set([...ours.map(({ name, data }) => line(name, data.type, content(data))), ...told(outputs)]);
-    const zones = await Promise.all(settings.dns.zones.map(({ name }) => liveZone(name, at)));
+    const own = new Set([...ours.map(({ name, data }) => line(name, data.type, content(data))), ...told(outputsIn(resources)), ...before]);
+    const zones = await Promise.all(dns.zones.map(({ name }) => liveZone(name, at)));
     const places = [...new Set(ours.map(({ name }) => name))].flatMap((name) => placeOf(name, ours, zones));
-    return (await Promise.all(places.map((place) => problemsAt(place, own, settings.host)))).flat();
+    const foreign = await Promise.all(places.map((place) => problemsAt(place, own, host)));
+    const sets = new Set(before.map((one) => one.split(" ", 2).join(" ")));
+    const there = await Promise.all(places.map((place) => alreadyAt(place, own, sets, dns)));
+    return [...foreign.flat(), ...already(there.flat(), dns)];
 }
 
 /** Ours, as far as they are known before; an address or a key that is not is nobody's. */
@@ -36,6 +43,20 @@ function told({ zone }: Record<string, unknown>): string[] {
     const lines = [...texts.matchAll(/^(\S+)\.\s+\d+\s+IN\s+(\S+)\s+(.*)$/gm)];
     return lines.map(([, name, type, rdata]) => line(name, type, contentOf(type, rdata)));
 }
+
+/** What an earlier `up` wrote, also one that did not come to its end and has no outputs. */
+function written(resources: StateResource[]): string[] {
+    return resources.flatMap(({ type: of, outputs = {} }) => {
+        const { name, type, content: text, priority, records: set } = outputs as Partial<Record<string, string>> & { records?: string[] };
+        if (of === CLOUDFLARE) return [line(name!, type!, contentOf(type!, type === "MX" ? `${priority} ${text}` : `${text}`))];
+        // The provider has the outer quotes of a text off.
+        if (of === ROUTE53) return (set ?? []).map((one) => line(name!, type!, contentOf(type!, type === "TXT" ? `"${one}"` : one)));
+        return [];
+    });
+}
+
+const CLOUDFLARE = "cloudflare:index/dnsRecord:DnsRecord";
+const ROUTE53 = "aws:route53/record:Record";
 
 /** A name at which we write. */
 interface Place {
@@ -81,6 +102,53 @@ async function problemsAt(place: Place, own: Set<string>, host: string): Promise
         ...exchanges.flatMap((one) => exchanger(place, one)),
         ...texts.flatMap((text) => second(place, text)),
     ];
+}
+
+/** How the name servers of each provider are called; where a zone has others, what DNS says is not what the provider has. */
+const NAME_SERVERS: Record<DnsSettings["provider"], RegExp> = {
+    cloudflare: /\.(ns\.cloudflare|foundationdns)\.(com|net|org)$/,
+    route53: /\.awsdns-\d+\.[a-z.]+$/,
+    "zone-file": /^$/,
+};
+
+/** Names and types that the provider would refuse: at Cloudflare the same record twice, at Route 53 any set that is there. */
+async function alreadyAt(place: Place, own: Set<string>, before: Set<string>, { provider, keep }: DnsSettings): Promise<string[]> {
+    const { name, zone, ours } = place;
+    if (!zone.nameServers.some((server) => NAME_SERVERS[provider].test(server))) return [];
+    const aliased = (await zone.ask(name, "CNAME")).length > 0;
+    const types = [...new Set(ours.map(({ type }) => type))].filter((type) => type !== "TLSA" && (type === "CNAME" || !aliased)) as Type[];
+    const found = types.map(async (type) => {
+        const set = `${name} ${type}`;
+        if (before.has(set) || (provider === "route53" && keep[set]?.length > 0)) return [];
+        const there = await present(place, type);
+        const refused = provider === "route53" ? there.length > 0 : there.some((one) => own.has(line(name, type, one)));
+        return refused ? [set] : [];
+    });
+    return (await Promise.all(found)).flat();
+}
+
+/** One problem, however many they are: an import at the provider brings all of them at once. */
+function already(sets: string[], { provider }: DnsSettings): Problem[] {
+    if (sets.length === 0) return [];
+    const shown = sets.slice(0, 3).join(", ");
+    const names = sets.length > 3 ? `${shown} and ${sets.length - 3} more` : shown;
+    const [there, them] = sets.length === 1 ? ["is there already", "it"] : ["are there already", "them"];
+    const SECTION = 'docs/dns.md, "From zone-file to Cloudflare or Route 53"';
+    return provider === "route53"
+        ? [
+              {
+                  key: names,
+                  message: `${there}, and Route 53 refuses a second set of a name and type`,
+                  fix: `remove ${them} there and run this again at once; values of others that are to stay go into dns.keep (${SECTION})`,
+              },
+          ]
+        : [
+              {
+                  key: names,
+                  message: `${there}, and Cloudflare refuses a record that it has (error 81058)`,
+                  fix: `remove ${them} there and run this again at once (${SECTION})`,
+              },
+          ];
 }
 
 const alias = (name: string, target: string): Problem => ({

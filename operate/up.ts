@@ -1,11 +1,11 @@
 import { parseArgs } from "node:util";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { Display, converge } from "./converge";
-import { outputsOf } from "./machines";
+import { DnsError, findForeignRecords } from "./foreignRecords";
+import { outputsIn, resourcesOf } from "./machines";
 import { refusePolicy } from "./mtaSts";
 import { forwardToLoopback } from "./rehearsal";
 import { Session, openSession } from "./session";
-import { DnsError, findForeignRecords } from "./foreignRecords";
 import { summary } from "./summary";
 
 const HELP = `npm run up -- [--stack NAME] [--yes] [--rehearse] [--unlock]
@@ -48,11 +48,11 @@ async function main(): Promise<void> {
 
 /** What must not be written: refused before the engine starts. */
 async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
-    const outputs = await outputsOf(stack);
-    const refusal = refusePolicy(outputs, settings.mtaSts);
+    const resources = await resourcesOf(stack);
+    const refusal = refusePolicy(outputsIn(resources), settings.mtaSts);
     if (refusal) throw new Error(refusal);
     if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;
-    const foreign = await findForeignRecords(settings, outputs);
+    const foreign = await findForeignRecords(settings, resources);
     if (foreign.length > 0) throw new DnsError(foreign);
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Lookup, LookupAt } from "../../operate/dnsLookup";
 import { findForeignRecords } from "../../operate/foreignRecords";
+import type { StateResource } from "../../operate/machines";
 import { readStackFile, settingsFrom } from "../../operate/stackFile";
 
 const settings = settingsFrom("prod.example", readStackFile("prod.example").config ?? {}, { allowUnpinned: true });
@@ -19,8 +20,9 @@ const dns =
     (addresses) =>
         addresses && servers ? servers : lookup(system);
 
+const stack = (outputs: Record<string, unknown>): StateResource[] => [{ urn: "", type: "pulumi:pulumi:Stack", outputs }];
 const found = async (at: Zone | LookupAt, zone: Record<string, string> = {}, of = settings) =>
-    (await findForeignRecords(of, { zone }, typeof at === "function" ? at : dns(at))).map(({ key, message }) => `${key}: ${message}`);
+    (await findForeignRecords(of, stack({ zone }), typeof at === "function" ? at : dns(at))).map(({ key, message }) => `${key}: ${message}`);
 
 describe("records of others, before ours are written", () => {
     test.each<[string, Zone, RegExp]>([
@@ -89,7 +91,7 @@ describe("addresses of others", () => {
 
     test("at the host, where a web site is, the fix says what else can be done", async () => {
         const apex = { ...settings, host: "example.com" };
-        const [{ key, fix }] = await findForeignRecords(apex, {}, dns({ "example.com A": ["198.51.100.9"] }));
+        const [{ key, fix }] = await findForeignRecords(apex, [], dns({ "example.com A": ["198.51.100.9"] }));
         expect({ key, fix }).toEqual({ key: "example.com", fix: expect.stringMatching(/or, .*choose a host below it/) });
     });
 });
@@ -132,6 +134,72 @@ describe("texts of which there may be one", () => {
             },
         };
         expect(await found({ "example.net._report._dmarc.example.com TXT": ["v=DMARC1;"] }, {}, of)).toEqual([]);
+    });
+});
+
+describe("what the provider would refuse, because it is there", () => {
+    const at = (provider: "cloudflare" | "route53", keep = {}) => ({ ...settings, dns: { ...settings.dns!, provider, keep } });
+    const [cloudflare, route53] = [{ "example.com NS": ["ada.ns.cloudflare.com"] }, { "example.com NS": ["ns-1.awsdns-01.co.uk"] }];
+    const told = async (of: typeof settings, zone: Zone, resources: StateResource[] = []) =>
+        (await findForeignRecords(of, resources, dns(zone))).map(({ key, message }) => `${key} ${message}`);
+    const imported = {
+        "mail.example.com A": ["203.0.113.7"],
+        "mx.mail.example.com A": ["203.0.113.7"],
+        "example.com MX": ["10 mx.mail.example.com"],
+        "fe-bounces.example.com CNAME": ["mail.example.com"],
+        "_imaps._tcp.example.com SRV": ["0 1 993 imap.mail.example.com"],
+        "mail.example.com CAA": ["0 issuewild ;"],
+    };
+    const verification = { "example.com TXT": ["google-site-verification=x"] };
+
+    test("is one problem, with the number and some names", async () => {
+        const one = { "example.com MX": ["10 mx.mail.example.com"] };
+        expect(await told(at("cloudflare"), { ...cloudflare, ...one })).toEqual([
+            expect.stringMatching(/^example\.com MX is there already, .*81058/),
+        ]);
+        for (const [provider, zone] of [
+            ["cloudflare", cloudflare],
+            ["route53", route53],
+        ] as const) {
+            const all = await told(at(provider), { ...zone, ...imported });
+            expect(all).toEqual([expect.stringMatching(/^(\S+ [A-Z]+, ){2}\S+ [A-Z]+ and 3 more are there already/)]);
+        }
+    });
+
+    test("at Route 53 is a set with a value of others too, until it is in dns.keep; at Cloudflare it is not", async () => {
+        expect(await told(at("route53"), { ...route53, ...verification })).toEqual([expect.stringMatching(/^example\.com TXT is there already/)]);
+        expect(await told(at("route53", { "example.com TXT": verification["example.com TXT"] }), { ...route53, ...verification })).toEqual([]);
+        expect(await told(at("cloudflare"), { ...cloudflare, ...verification })).toEqual([]);
+    });
+
+    test("is nothing that an earlier up wrote, nor what name servers of others have, nor a wildcard's", async () => {
+        const record = (type: string, outputs: Record<string, unknown>): StateResource => ({ urn: "", type, outputs });
+        const zone = { "example.com MX": ["10 mx.mail.example.com", "10 mx.old.example.com"], "example.com TXT": ["v=spf1 mx -all"] };
+        expect(
+            await told(at("cloudflare"), { ...cloudflare, ...zone }, [
+                record("cloudflare:index/dnsRecord:DnsRecord", { name: "example.com", type: "MX", content: "mx.old.example.com", priority: 10 }),
+                record("cloudflare:index/dnsRecord:DnsRecord", { name: "example.com", type: "TXT", content: '"v=spf1 mx -all"' }),
+            ]),
+        ).toEqual([]);
+        expect(
+            await told(at("route53"), { ...route53, ...zone }, [
+                record("aws:route53/record:Record", {
+                    name: "example.com",
+                    type: "MX",
+                    records: ["10 mx.mail.example.com", "10 mx.old.example.com"],
+                }),
+                record("aws:route53/record:Record", { name: "example.com", type: "TXT", records: ['v=spf1"" mx -all'] }),
+            ]),
+        ).toEqual([]);
+        expect(await told(at("cloudflare"), { "example.com NS": ["ns.other.net"], ...imported })).toEqual([]);
+        expect(await told(at("cloudflare"), { ...cloudflare, "*.mail.example.com A": ["203.0.113.7"] })).toEqual([]);
+    });
+
+    test("is what a zone file of ours brought there, though the outputs have it", async () => {
+        const key = `v=DKIM1; k=rsa; p=${"C".repeat(200)}`;
+        const resources = stack({ zone: { "example.com": `default._domainkey.mail.example.com.\t300\tIN\tTXT\t"${key}"\n` } });
+        const all = await told(at("cloudflare"), { ...cloudflare, "default._domainkey.mail.example.com TXT": [key] }, resources);
+        expect(all).toEqual([expect.stringMatching(/^default\._domainkey\.mail\.example\.com TXT is there already/)]);
     });
 });
 
