@@ -29,7 +29,11 @@ export const resourcesOf = async (stack: auto.Stack): Promise<StateResource[]> =
 
 /** Outputs of the stack as the state has them; those that are secret stay wrapped. */
 export async function outputsOf(stack: auto.Stack): Promise<Record<string, unknown>> {
-    return (await resourcesOf(stack)).find(({ type }) => type === "pulumi:pulumi:Stack")?.outputs ?? {};
+    return outputsIn(await resourcesOf(stack));
+}
+
+export function outputsIn(resources: StateResource[]): Record<string, unknown> {
+    return resources.find(({ type }) => type === "pulumi:pulumi:Stack")?.outputs ?? {};
 }
 
 /** The settings, with the connections of instances that the program made, as the state knows them. Where there is none yet, `ssh` stays unset. */

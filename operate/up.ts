@@ -1,11 +1,11 @@
 import { parseArgs } from "node:util";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { Display, converge } from "./converge";
-import { outputsOf } from "./machines";
+import { DnsError, findForeignRecords } from "./foreignRecords";
+import { outputsIn, resourcesOf } from "./machines";
 import { refusePolicy } from "./mtaSts";
 import { forwardToLoopback } from "./rehearsal";
 import { Session, openSession } from "./session";
-import { DnsError, findStrangers } from "./strangers";
 import { summary } from "./summary";
 
 const HELP = `npm run up -- [--stack NAME] [--yes] [--rehearse] [--unlock]
@@ -53,12 +53,12 @@ async function main(): Promise<void> {
 
 /** What must not be written: refused before the engine starts. */
 async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
-    const outputs = await outputsOf(stack);
-    const refusal = refusePolicy(outputs, settings);
+    const resources = await resourcesOf(stack);
+    const refusal = refusePolicy(outputsIn(resources), settings);
     if (refusal) throw new Error(refusal);
     if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;
-    const strangers = await findStrangers(settings, outputs);
-    if (strangers.length > 0) throw new DnsError(strangers);
+    const foreign = await findForeignRecords(settings, resources);
+    if (foreign.length > 0) throw new DnsError(foreign);
 }
 
 /** A rehearsal's ports are in a namespace: they are made reachable on this machine's loopback. */

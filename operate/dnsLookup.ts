@@ -1,0 +1,118 @@
+import { Resolver } from "node:dns/promises";
+import { SocketAddress, isIPv6 } from "node:net";
+import { RecordData } from "../components/dns/records";
+
+/** What can be asked for: Node 20 asks for no TLSA records. */
+export type Type = Exclude<RecordData["type"], "TLSA"> | "NS";
+
+/** Answers the contents of a name's records of a type, as `content` below has them; none where there are none. Rejects where nobody answers. */
+export type Lookup = (name: string, type: Type) => Promise<string[]>;
+/** A lookup at these addresses; without any, at the system's resolver. */
+export type LookupAt = (servers?: string[]) => Lookup;
+
+/** One form of a record's content, whoever tells it: DNS, the plan, a zone's text or the state. */
+export function content(data: RecordData): string {
+    switch (data.type) {
+        case "A":
+        case "AAAA":
+            return address(data.address);
+        case "CNAME":
+            return host(data.target);
+        case "MX":
+            return `${data.preference} ${host(data.target)}`;
+        case "TXT":
+            return data.text;
+        case "SRV":
+            return `${data.priority} ${data.weight} ${data.port} ${host(data.target)}`;
+        case "CAA":
+            return `${data.flags} ${data.tag} ${data.value}`;
+        case "TLSA":
+            return `${data.usage} ${data.selector} ${data.matchingType} ${data.certificate}`;
+    }
+}
+
+/** The same of what stands in a master file (RFC 1035 §5.1). */
+export function contentOf(type: string, rdata: string): string {
+    if (type === "A" || type === "AAAA") return address(rdata);
+    const strings = [...rdata.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, string]) => string.replace(/\\(.)/g, "$1"));
+    if (type === "TXT") return strings.join("");
+    if (type === "CAA") return [...rdata.split(" ", 2), ...strings].join(" ");
+    return rdata.replace(/\S+$/, host);
+}
+
+/** In lower case, without the final dot but for the root. */
+const host = (name: string) => name.toLowerCase().replace(/(?<=.)\.$/, "") || ".";
+/** An IPv6 address has many forms. */
+const address = (text: string) => (isIPv6(text) ? new SocketAddress({ address: text, family: "ipv6" }).address : text);
+
+/** Codes of an answer that there is nothing. */
+const NOTHING = ["ENODATA", "ENOTFOUND"];
+
+export const lookupAt: LookupAt = (servers) => {
+    const resolver = new Resolver({ timeout: 2000, tries: servers ? 1 : 2 });
+    if (servers) resolver.setServers(servers);
+    const ask: Record<Type, (name: string) => Promise<string[]>> = {
+        A: (name) => resolver.resolve4(name),
+        AAAA: async (name) => (await resolver.resolve6(name)).map(address),
+        NS: async (name) => (await resolver.resolveNs(name)).map(host),
+        CNAME: async (name) => (await resolver.resolveCname(name)).map(host),
+        MX: async (name) => (await resolver.resolveMx(name)).map(({ priority, exchange }) => `${priority} ${host(exchange)}`),
+        TXT: async (name) => (await resolver.resolveTxt(name)).map((strings) => strings.join("")),
+        SRV: async (name) =>
+            (await resolver.resolveSrv(name)).map(({ priority, weight, port, name: target }) => `${priority} ${weight} ${port} ${host(target)}`),
+        CAA: async (name) =>
+            (await resolver.resolveCaa(name)).flatMap(({ critical, ...tags }) =>
+                Object.entries(tags).map(([tag, value]) => `${critical} ${tag} ${value}`),
+            ),
+    };
+    return (name, type) =>
+        ask[type](name).catch((error: NodeJS.ErrnoException) => {
+            if (NOTHING.includes(error.code ?? "")) return [];
+            throw error;
+        });
+};
+
+/** A zone, as those who keep it have it. */
+export interface LiveZone {
+    name: string;
+    /** Names of its name servers; none where nobody tells. */
+    nameServers: string[];
+    /** Never rejects: what nobody tells is not there. */
+    ask: Lookup;
+}
+
+/**
+ * Its own name servers know of a change at once; the system's resolver remembers what was, for as long as the TTL says. It is asked where
+ * these do not answer: some networks let nobody ask others.
+ */
+export async function liveZone(name: string, at: LookupAt): Promise<LiveZone> {
+    const system = at();
+    const nameServers = await system(name, "NS").catch(() => []);
+    const addresses = await Promise.all(nameServers.slice(0, 3).map((server) => addressOf(server, system)));
+    const found = addresses.flat();
+    const own = found.length > 0 ? at(found) : system;
+    const answers = await own(name, "NS").then(
+        (servers) => servers.length > 0,
+        () => false,
+    );
+    const first = answers ? own : system;
+    const asked = new Map<string, Promise<string[]>>();
+    const ask: Lookup = (one, type) => {
+        const question = `${one} ${type}`;
+        const known = asked.get(question);
+        if (known) return known;
+        const answer = first(one, type).catch(() => system(one, type).catch(() => []));
+        asked.set(question, answer);
+        return answer;
+    };
+    return { name, nameServers, ask };
+}
+
+/** One is enough; over IPv4 where there is one, which most networks have. */
+async function addressOf(server: string, system: Lookup): Promise<string[]> {
+    for (const type of ["A", "AAAA"] as const) {
+        const [found] = await system(server, type).catch(() => []);
+        if (found) return [found];
+    }
+    return [];
+}
