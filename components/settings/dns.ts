@@ -175,7 +175,9 @@ function checkAddresses(config: Config, dns: DnsSettings): Problem[] {
 
 /** An alias has no neighbours, and a name has one SPF record: a domain that is also a name of another purpose has both. */
 function checkNames(config: Config, dns: DnsSettings): Problem[] {
-    const settings = { ...config, ...policiesOf(config), dns, domains: mailDomains(config), applicationDomains: config.domainRecords };
+    // A domain that stands there twice is told as that, not as a conflict of each of its names with itself.
+    const domains = [...new Set(mailDomains(config))];
+    const settings = { ...config, ...policiesOf(config), dns, domains, applicationDomains: config.domainRecords };
     // CAA records are at names that have an address: they add no conflict.
     const plan = dnsPlan({ ...settings, environment: {}, certificates: { issuer: "self-signed" } }, EXAMPLE);
     return conflicts(records(plan)).map((name) => ({

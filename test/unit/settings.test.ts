@@ -277,6 +277,13 @@ describe("bad input, each with one clear message", () => {
         expect(() => build(raw)).toThrow(/9 problems; nothing was created or changed\.\n( {2}- .*\n {6}fix: .*\n?){9}$/);
     });
 
+    test("a domain twice is one problem, not one for each of its names", () => {
+        const servers = [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY }];
+        expect(problems({ servers, domains: ["example.com", "example.com"] })).toEqual([
+            'domains: "example.com" stands there twice, wanted each mail domain once',
+        ]);
+    });
+
     test.each(["10.89.7.5/24", "10.89.7.0/24/99", "8.8.8.0/24", "10.89.7.0/27", "300.1.1.0/24"])(
         "a subnet that Docker or the world would not like: %s",
         (subnet) => expect(problems({ network: { subnet } })).toHaveLength(1),
