@@ -4,7 +4,7 @@ import { Problem } from "../errors";
 import { CATALOGUE, ServiceName } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
-import { checkDns, namesOf } from "./dns";
+import { checkAcme, checkAddresses, checkDkim, checkNames, checkPolicies, checkWriter, checkZones, namesOf } from "./dns";
 import { Config } from "./schema";
 import { checkServers, duplicates } from "./servers";
 
@@ -16,9 +16,15 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
         { needs: [], find: () => checkEnvironment(config) },
         { needs: ["network"], find: () => checkNetwork(config) },
         { needs: ["certificates", "host", "domains", "profile", "dns"], find: () => checkCertificates(config, raw.certificateKey, directory) },
+        { needs: ["dns", "servers", "host", "domains"], find: () => checkZones(config, raw) },
+        { needs: ["dns", "servers", "network"], find: () => checkAddresses(config, raw) },
+        { needs: ["dns", "servers"], find: () => checkWriter(config, raw) },
+        { needs: ["dns", "certificates", "profile"], find: () => checkPolicies(config) },
+        { needs: ["dkim"], find: () => checkDkim(config) },
+        { needs: ["certificates", "servers", "network", "dns"], find: () => checkAcme(config, raw, directory) },
         {
-            needs: ["certificates", "host", "domains", "profile", "servers", "network", "dns", "dkim", "domainRecords"],
-            find: () => checkDns(config, raw, directory),
+            needs: ["host", "domains", "profile", "servers", "dns", "certificates", "domainRecords"],
+            find: () => checkNames(config, raw),
         },
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];

@@ -102,30 +102,49 @@ export function acmeOf(acme: Acme, config: Config, raw: RawConfig, directory: st
     };
 }
 
-/** Whether domains, zones, writers and challenges fit each other. */
-export function checkDns(config: Config, raw: RawConfig, directory: string): Problem[] {
+/** Whether who writes the records has what it takes. */
+export function checkWriter(config: Config, raw: RawConfig): Problem[] {
     const problems: Problem[] = [];
-    const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
-    const { dns, mtaSts } = dnsOf(config, raw);
-    if (dns) problems.push(...checkZones(config, dns), ...checkAddresses(config, dns));
+    const { dns } = dnsOf(config, raw);
     if (dns?.provider === "cloudflare" && !raw.cloudflareToken)
-        report("cloudflareToken", "is missing, wanted a token of Cloudflare's API (Zone: DNS: Edit)", "pulumi config set --secret cloudflareToken");
+        problems.push({
+            key: "cloudflareToken",
+            message: "is missing, wanted a token of Cloudflare's API (Zone: DNS: Edit)",
+            fix: "pulumi config set --secret cloudflareToken",
+        });
     if (Object.keys(config.dns.keep).length > 0 && dns?.provider !== "route53")
-        report("dns.keep", "means nothing but with provider route53, where a name has one record set of a type", "remove it");
-    if (mtaSts && mtaSts.mode !== "none" && config.certificates.issuer === "self-signed")
-        report(
-            "dns.mtaSts.mode",
-            `got ${mtaSts.mode} with issuer self-signed, whose policy no sender would read`,
-            "set certificates.issuer to acme, or mode to off",
-        );
-    if (config.dns.autoconfig && config.profile !== "full")
-        report("dns.autoconfig", "got true with profile forwarding, which has no mailboxes to set up", "remove it, or set profile: full");
-    problems.push(...checkDkim(config));
-    if (config.certificates.issuer === "acme") problems.push(...checkAcme(config.certificates, config, raw, directory));
+        problems.push({
+            key: "dns.keep",
+            message: "means nothing but with provider route53, where a name has one record set of a type",
+            fix: "remove it",
+        });
     return problems;
 }
 
-function checkZones(config: Config, { provider, zones }: DnsSettings): Problem[] {
+/** Whether what is published for senders and for mail clients can be read by them. */
+export function checkPolicies(config: Config): Problem[] {
+    const problems: Problem[] = [];
+    const { mtaSts } = policiesOf(config);
+    if (mtaSts && mtaSts.mode !== "none" && config.certificates.issuer === "self-signed")
+        problems.push({
+            key: "dns.mtaSts.mode",
+            message: `got ${mtaSts.mode} with issuer self-signed, whose policy no sender would read`,
+            fix: "set certificates.issuer to acme, or mode to off",
+        });
+    if (config.dns.autoconfig && config.profile !== "full")
+        problems.push({
+            key: "dns.autoconfig",
+            message: "got true with profile forwarding, which has no mailboxes to set up",
+            fix: "remove it, or set profile: full",
+        });
+    return problems;
+}
+
+/** Whether every domain has a zone, and every zone what its provider wants. */
+export function checkZones(config: Config, raw: RawConfig): Problem[] {
+    const { dns } = dnsOf(config, raw);
+    if (!dns) return [];
+    const { provider, zones } = dns;
     const problems = duplicates(
         "dns.zones",
         zones.map(({ name }) => name),
@@ -155,7 +174,9 @@ function checkZones(config: Config, { provider, zones }: DnsSettings): Problem[]
 }
 
 /** Names lead to addresses, and never by an alias: an MX must not. */
-function checkAddresses(config: Config, dns: DnsSettings): Problem[] {
+export function checkAddresses(config: Config, raw: RawConfig): Problem[] {
+    const { dns } = dnsOf(config, raw);
+    if (!dns) return [];
     const [{ kind, address, ipv4, ipv6 }] = config.servers;
     const problems: Problem[] = [];
     if (ipv6 && !config.network.ipv6)
@@ -170,11 +191,13 @@ function checkAddresses(config: Config, dns: DnsSettings): Problem[] {
             message: `is missing, and dns.provider ${dns.provider} writes it`,
             fix: kind === "local" ? "set dns.provider to none, or the server's kind to ssh" : "give the server's public IPv4 address",
         });
-    return [...problems, ...checkNames(config, dns)];
+    return problems;
 }
 
 /** An alias has no neighbours, and a name has one SPF record: a domain that is also a name of another purpose has both. */
-function checkNames(config: Config, dns: DnsSettings): Problem[] {
+export function checkNames(config: Config, raw: RawConfig): Problem[] {
+    const { dns } = dnsOf(config, raw);
+    if (!dns) return [];
     // A domain that stands there twice is told as that, not as a conflict of each of its names with itself.
     const domains = [...new Set(mailDomains(config))];
     const settings = { ...config, ...policiesOf(config), dns, domains, applicationDomains: config.domainRecords };
@@ -187,7 +210,8 @@ function checkNames(config: Config, dns: DnsSettings): Problem[] {
     }));
 }
 
-function checkDkim({ dkim, domainRecords, host }: Config): Problem[] {
+/** A part that is broken has no selector here: it can hide a problem, not make one up. */
+export function checkDkim({ dkim, domainRecords, host }: Config): Problem[] {
     const problems: Problem[] = [];
     const active = Object.keys(dkim).filter((selector) => dkim[selector] === "active");
     if (active.length !== 1)
@@ -202,7 +226,10 @@ function checkDkim({ dkim, domainRecords, host }: Config): Problem[] {
     return problems;
 }
 
-function checkAcme(acme: Acme, config: Config, raw: RawConfig, directory: string): Problem[] {
+/** Whether the server can show the authority that the names are ours. */
+export function checkAcme(config: Config, raw: RawConfig, directory: string): Problem[] {
+    const { certificates: acme } = config;
+    if (acme.issuer !== "acme") return [];
     const problems: Problem[] = [];
     const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
     const at = (key: string) => `certificates.${key}`;

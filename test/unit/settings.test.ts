@@ -284,6 +284,21 @@ describe("bad input, each with one clear message", () => {
         ]);
     });
 
+    test("a broken key hides only the checks that read it: dkim, zones, the token, acme and names are told in one round", () => {
+        const servers = [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY }];
+        const zones = [{ name: "example.com", id: "0123456789abcdef0123456789abcdef" }];
+        const certificates = { issuer: "acme", email: "me@example.com", challenge: "dns-01" };
+        const keys = (raw: object) => problems({ servers, certificates, dkim: { a: "next" }, ...raw }).map((line) => line.split(":")[0]);
+        const dns = { provider: "cloudflare", zones };
+        expect(keys({ dns, profile: "small", domains: ["other.org"] }).sort()).toEqual(
+            ["acmeDnsCredential", "cloudflareToken", "dkim", "dns.zones", "profile"].sort(),
+        );
+        expect(keys({ dns: { ttl: "x" }, certificates: {} }).sort()).toEqual(["certificates.issuer", "dkim", "dns.ttl"]);
+        expect(keys({ dkim: "x", dns, domains: ["example.com", "fe-bounces.example.com"] }).sort()).toEqual(
+            ["acmeDnsCredential", "cloudflareToken", "dkim", "domains"].sort(),
+        );
+    });
+
     test.each(["10.89.7.5/24", "10.89.7.0/24/99", "8.8.8.0/24", "10.89.7.0/27", "300.1.1.0/24"])(
         "a subnet that Docker or the world would not like: %s",
         (subnet) => expect(problems({ network: { subnet } })).toHaveLength(1),
