@@ -26,7 +26,7 @@ const { isConfigSecret: isSecret } = runtimeConfig as unknown as { isConfigSecre
 
 /** The same from a config that was read from anywhere: what `npm run up` and `npm run plan` ask before an engine starts. */
 export function buildSettings(raw: RawConfig, context: Context): Settings {
-    const { config, broken, problems } = parse(raw, context.encrypted);
+    const { config, broken, problems } = parse(raw, context);
     problems.push(...crossChecks(config, broken, raw, context.directory));
     const lock = readLock(config, context.directory, problems);
     const images = lock && selectImages(config, lock, problems, context.allowUnpinned);

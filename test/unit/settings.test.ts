@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parse as parseYaml } from "yaml";
 import { SettingsError } from "../../components/errors";
 import { newest } from "../../components/settings/images";
 import { buildSettings } from "../../components/settings/load";
 import { schema } from "../../components/settings/schema";
 import { SECRET_KEYS } from "../../components/settings/parse";
+import { EXAMPLES, listsAndMaps } from "../../components/settings/shape";
 import { PROJECT, readProject } from "../../operate/stackFile";
 
 const context = { project: "forwardemail", stack: "test", directory: PROJECT, encrypted: new Set(SECRET_KEYS) };
@@ -27,6 +29,17 @@ function problems(raw: Record<string, unknown>): string[] {
         throw error;
     }
     return [];
+}
+
+/** The fix of each problem, by key. */
+function fixes(raw: Record<string, unknown>): Record<string, string> {
+    try {
+        build(raw);
+    } catch (error) {
+        if (error instanceof SettingsError) return Object.fromEntries(error.problems.map((p) => [p.key, p.fix]));
+        throw error;
+    }
+    return {};
 }
 
 const HOST_KEY = `ssh-ed25519 ${"A".repeat(68)}`;
@@ -313,8 +326,67 @@ describe("bad input, each with one clear message", () => {
         );
     });
 
-    test("a near miss is named", () => {
-        expect(() => build({ hots: "x" })).toThrow("fix: rename it to host");
+    test("the nearest key is named, at every level", () => {
+        const found = fixes({
+            ...{ hots: "x", dat: {}, dta: {}, dkm: {}, sshkey: "x", zzz: "x" },
+            dns: { provder: "none", zone: [] },
+            services: { imapp: {} },
+            certificates: { issuer: "provided", chainFile: "x", chainfile: "x" },
+            servers: [{ name: "a", kind: "local", hostkey: "x" }],
+        });
+        const near = Object.entries(found).map(([key, fix]) => [key, /^rename it to (\w+), or remove it/.exec(fix)?.[1]]);
+        expect(Object.fromEntries(near)).toEqual({
+            ...{ hots: "host", dat: "data", dta: "data", dkm: "dkim", sshkey: "sshKey", zzz: undefined },
+            ...{ "dns.provder": "provider", "dns.zone": "zones", "services.imapp": "imap" },
+            ...{ "certificates.chainfile": "chainFile", "servers[0].hostkey": "hostKey" },
+        });
+    });
+
+    test.each(["dnssec", "dane", "tlsa"])("dns.%s is said of a zone", (key) =>
+        expect(fixes({ dns: { [key]: true } })[`dns.${key}`]).toContain("dns.zones[].dnssec, such as zones: [{name: example.com, dnssec: true}]"),
+    );
+
+    test("a list or a map is mended in the stack file: pulumi config set takes none", () => {
+        expect(
+            fixes({
+                ...{ domains: "firma.example", dkim: "default", network: "x", certificates: "acme", environment: [] },
+                ...{ dns: { zones: "firma.example", keep: { "example.com TXT": "x" } }, servers: ["a"], services: { imap: "2g" } },
+            }),
+        ).toEqual({
+            domains: "edit Pulumi.test.yaml, such as forwardemail:domains: [example.com]",
+            dkim: "edit Pulumi.test.yaml, such as forwardemail:dkim: {default: active}",
+            network: "edit Pulumi.test.yaml, such as forwardemail:network: {ipv6: true}",
+            certificates: "edit Pulumi.test.yaml, such as forwardemail:certificates: {issuer: self-signed}",
+            environment: 'edit Pulumi.test.yaml, such as forwardemail:environment: {NAME: "value"}',
+            "dns.zones": "edit Pulumi.test.yaml, such as zones: [{name: example.com}]",
+            'dns.keep["example.com TXT"]': 'edit Pulumi.test.yaml, such as example.com TXT: ["google-site-verification=…"]',
+            "servers[0]": "edit Pulumi.test.yaml, such as - {name: main, kind: local}",
+            "services.imap": "edit Pulumi.test.yaml, such as imap: {memory: 2g}",
+        });
+    });
+
+    test("every list and map has an example, which is YAML of its form", () => {
+        expect(listsAndMaps().sort()).toEqual(Object.keys(EXAMPLES).sort());
+        for (const [key, example] of Object.entries(EXAMPLES))
+            expect([key, typeof parseYaml(example)]).toEqual([key, key === "servers[].services" ? "string" : "object"]);
+    });
+
+    test("other fixes are commands that work: paths in quotes, text that Pulumi would make a number by hand, names renamed", () => {
+        const key = { selector: "A B", publicKey: "A".repeat(200) };
+        const found = fixes({
+            domainRecords: { "firma.example": key },
+            environment: { FOO: 1, "foo-bar": "1" },
+            dkim: { "s.mail": "old" },
+            profile: 1,
+        });
+        expect(found).toMatchObject({
+            profile: "pulumi config set profile VALUE",
+            'domainRecords["firma.example"].selector':
+                "pulumi config set --path 'domainRecords[\"firma.example\"].selector' VALUE, or edit Pulumi.test.yaml",
+            'dkim["s.mail"]': "pulumi config set --path 'dkim[\"s.mail\"]' VALUE, or edit Pulumi.test.yaml",
+            "environment.FOO": 'edit Pulumi.test.yaml, such as FOO: "1"',
+            environment: "rename it in Pulumi.test.yaml, or remove it",
+        });
     });
 
     test("a secret of the wrong form is described, never shown", () => {
