@@ -5,7 +5,7 @@ import { z } from "zod";
 import { Problem } from "../errors";
 import { SECRETS, SecretName } from "../services/secrets";
 import { Config, schema } from "./schema";
-import { exampleAt, keysAt, nearest, wantsListOrMap, wantsText } from "./shape";
+import { distance, exampleAt, keysAt, nearest, wantsListOrMap, wantsText } from "./shape";
 
 /** Config of a stack as Pulumi hands it over: every value is text, objects and lists are JSON. Keys without the project's prefix. */
 export type RawConfig = Record<string, string>;
@@ -23,6 +23,8 @@ export interface Context {
     encrypted: Set<string>;
     /** Accept tags whose digest was never looked up: for a plan that nobody runs. */
     allowUnpinned?: boolean;
+    /** Keys of other namespaces, in full: `aws:region`. */
+    others?: string[];
 }
 
 export interface Parsed {
@@ -42,11 +44,12 @@ export const SECRET_KEYS: string[] = [
 /** Structure only: types, formats, unknown keys. All problems at once; the checks across keys follow in crosschecks.ts. */
 export function parse(raw: RawConfig, { project, stack, encrypted }: Context): Parsed {
     const secretProblems = SECRET_KEYS.filter((key) => raw[key] !== undefined).flatMap((key) => checkSecret(key, raw[key], encrypted.has(key)));
-    const values = Object.fromEntries(
+    const given = Object.fromEntries(
         Object.entries(raw)
             .filter(([key]) => !SECRET_KEYS.includes(key))
             .map(([key, text]) => [key, fromText(key, text)]),
     );
+    const values = withoutEmpty(given, []) as Record<string, unknown>;
     const result = schema.safeParse(values);
     if (result.success) return { config: result.data, broken: new Set(), problems: secretProblems };
     const { issues } = result.error;
@@ -55,6 +58,26 @@ export function parse(raw: RawConfig, { project, stack, encrypted }: Context): P
         broken: new Set(issues.map((issue) => String(issue.path[0]))),
         problems: [...issues.flatMap((issue) => describe(issue, values, { project, stack, encrypted })), ...secretProblems],
     };
+}
+
+/** A list or a map with nothing under its name, as in a line `network:` that was left over, is not given. Pulumi hands it over as empty text. */
+function withoutEmpty(value: unknown, where: PropertyKey[]): unknown {
+    if (Array.isArray(value)) return value.map((part, at) => withoutEmpty(part, [...where, at]));
+    if (!value || typeof value !== "object") return value;
+    const kept = Object.entries(value).filter(([key, part]) => !isNothing(part, where) || !wantsListOrMap([...where, key], undefined));
+    return Object.fromEntries(kept.map(([key, part]) => [key, withoutEmpty(part, [...where, key])]));
+}
+
+const isNothing = (value: unknown, where: PropertyKey[]) => value === null || (value === "" && where.length === 0);
+
+/** A namespace that is nearly ours is a slip of the pen, and Pulumi would pass over it without a word. */
+export function nearNamespaces({ project, others = [] }: Context): Problem[] {
+    return others.flatMap((key) => {
+        const at = key.indexOf(":");
+        const namespace = key.slice(0, at);
+        if (namespace === project || distance(namespace.toLowerCase(), project) > 3) return [];
+        return [{ key, message: `got the namespace ${namespace}, wanted ${project}`, fix: `rename it to ${project}${key.slice(at)}` }];
+    });
 }
 
 /** What is left of a config without its broken parts; where a part cannot be cut out, its whole top-level key goes. */

@@ -1,14 +1,15 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
+import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
 import { SettingsError } from "../../components/errors";
 import { newest } from "../../components/settings/images";
-import { buildSettings } from "../../components/settings/load";
+import { buildSettings, loadSettings } from "../../components/settings/load";
 import { schema } from "../../components/settings/schema";
 import { SECRET_KEYS } from "../../components/settings/parse";
 import { EXAMPLES, listsAndMaps } from "../../components/settings/shape";
-import { PROJECT, readProject } from "../../operate/stackFile";
+import { PROJECT, parseStackFile, readProject, settingsFrom } from "../../operate/stackFile";
 
 const context = { project: "forwardemail", stack: "test", directory: PROJECT, encrypted: new Set(SECRET_KEYS) };
 const LOCK = JSON.stringify({ lockFile: "test/fixtures/images.lock.json" });
@@ -405,6 +406,54 @@ describe("bad input, each with one clear message", () => {
     test("a hexadecimal key that reads as a number is refused: the application would turn it into one", () => {
         expect(problems({ txtEncryptionKey: "1".repeat(32) })).toHaveLength(1);
         expect(problems({ txtEncryptionKey: `a${"1".repeat(31)}` })).toEqual([]);
+    });
+});
+
+describe("a stack file", () => {
+    const good = { "forwardemail:host": "mail.example.com", "forwardemail:images": JSON.parse(LOCK) as unknown };
+
+    test.each([
+        ["a value that begins with *", "config:\n  a:\n    - *.firma.example\n", /\*\.firma\.example .*\(line 3\)\. Fix: .*wants quotes/],
+        ["a value that begins with @", "config:\n  a: @firma\n", /reserved character @ \(line 2\)\. Fix: .*wants quotes/],
+        ["a value that ends with :", "config:\n  a: firma:\n", /Nested mappings .*\(line 2\)\. Fix: .*wants quotes/],
+        ["a tab", "config:\n\ta: b\n", /Tabs .*\(line 2\)\. Fix: write two spaces/],
+        ["a key twice", "config:\n  a: b\n  a: c\n", /unique \(line 3\)\. Fix: .*keep one/],
+    ])("that is not YAML: %s", (_, text, expected) => {
+        expect(() => parseStackFile("Pulumi.firma.yaml", text)).toThrow(/^Pulumi\.firma\.yaml is not YAML: /);
+        expect(() => parseStackFile("Pulumi.firma.yaml", text)).toThrow(expected);
+    });
+
+    test("without a map below config", () => {
+        for (const text of ["config: x", "config:\n  - a", "x"])
+            expect(() => parseStackFile("Pulumi.firma.yaml", text)).toThrow(/^Pulumi\.firma\.yaml has no map below config:/);
+        expect(parseStackFile("Pulumi.firma.yaml", "config:\n")).toEqual({ config: {} });
+    });
+
+    test("a list or a map with nothing under its name is not given; text and numbers with nothing are mistakes", () => {
+        const empty = { "forwardemail:network": null, "forwardemail:domains": null, "forwardemail:dns": { zones: null, dmarc: null } };
+        expect(settingsFrom("test", { ...good, ...empty }).network.portOffset).toBe(0);
+        expect(build({ network: "" }).network.portOffset).toBe(0); // as Pulumi hands it over
+        expect(() => settingsFrom("test", { ...good, "forwardemail:network": { portOffset: null } })).toThrow("network.portOffset: got null");
+    });
+
+    test("a namespace that is nearly ours is named; others are not ours to judge", () => {
+        const others = { "forward-email:dns": {}, "Forwardmail:host": { secure: "x" }, "aws:region": "eu-central-1" };
+        const said =
+            /2 problems.*\n.*forward-email:dns: got the namespace forward-email, wanted forwardemail\n.*rename it to forwardemail:dns\n.*Forwardmail:host/;
+        expect(() => settingsFrom("test", { ...good, ...others })).toThrow(said);
+    });
+
+    test("the program itself names such a namespace too", async () => {
+        await pulumi.runtime.setMocks({ newResource: ({ name, inputs }) => ({ id: name, state: inputs }), call: () => ({}) }, "forwardemail", "test");
+        pulumi.runtime.setAllConfig({
+            "forwardemail:host": "mail.example.com",
+            "forwardemail:images": LOCK,
+            "forwardmail:host": "x",
+            "aws:region": "x",
+        });
+        expect(() => loadSettings(PROJECT)).toThrow(
+            "a problem; nothing was created or changed.\n  - forwardmail:host: got the namespace forwardmail",
+        );
     });
 });
 
