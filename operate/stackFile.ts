@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import * as path from "node:path";
 import { ErrorCode, LineCounter, parse, parseDocument, visit } from "yaml";
+import { Problem, SettingsError } from "../components/errors";
 import { buildSettings } from "../components/settings/load";
-import { ENCRYPTED, RawConfig } from "../components/settings/parse";
+import { ENCRYPTED, RawConfig, keyPath } from "../components/settings/parse";
 import { Settings } from "../components/settings/settings";
 
 /** Folder of Pulumi.yaml. */
@@ -81,6 +82,31 @@ function rawConfig(project: ProjectFile, config: Record<string, unknown>): { raw
         else others.push(key);
     }
     return { raw, encrypted, others };
+}
+
+/**
+ * What passes every check, and is for nobody's server: an example's key would make one that nobody gets into. And what Pulumi
+ * refuses itself, in a stack file that it reads: a list or a map with nothing under its name.
+ * @throws SettingsError with all of it.
+ */
+export function refusePlaceholders(stack: string, config: Record<string, unknown>): void {
+    const { name: project } = readProject();
+    const problems: Problem[] = [];
+    const look = (value: unknown, where: PropertyKey[]) => {
+        const key = keyPath(where);
+        if (value === null && where.length === 1)
+            problems.push({ key, message: "has nothing under its name, which Pulumi refuses", fix: `remove it from Pulumi.${stack}.yaml` });
+        else if (typeof value === "string" && value.includes("ExampleExample"))
+            problems.push({
+                key,
+                message: "got the key of the example, wanted your own",
+                fix: `put yours in its place in Pulumi.${stack}.yaml, and look at every other value of the example`,
+            });
+        else if (Array.isArray(value)) value.forEach((part, at) => look(part, [...where, at]));
+        else if (value && typeof value === "object") for (const [name, part] of Object.entries(value)) look(part, [...where, name]);
+    };
+    for (const [key, value] of Object.entries(config)) look(value, [key.startsWith(`${project}:`) ? key.slice(project.length + 1) : key]);
+    if (problems.length > 0) throw new SettingsError(stack, problems);
 }
 
 /**

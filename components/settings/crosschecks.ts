@@ -12,6 +12,7 @@ import { checkServers, duplicates } from "./servers";
 export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig, directory: string): Problem[] {
     const checks: Array<{ needs: string[]; find: () => Problem[] }> = [
         { needs: ["servers", "profile", "network", "data", "firewall"], find: () => checkServers(config) },
+        { needs: ["host"], find: () => checkHost(config) },
         { needs: ["profile"], find: () => checkServices(config) },
         { needs: [], find: () => checkEnvironment(config) },
         { needs: ["network"], find: () => checkNetwork(config) },
@@ -29,6 +30,21 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());
+}
+
+/** Services have names below the host: one of these for a host gives names that nobody means. */
+function checkHost({ host }: Config): Problem[] {
+    const labels = Object.values(CATALOGUE).flatMap(({ publicNames }) => publicNames.filter((label) => label !== ""));
+    const [first, ...rest] = host.split(".");
+    if (!labels.includes(first)) return [];
+    const wanted = `mail.${rest.join(".")}`;
+    return [
+        {
+            key: "host",
+            message: `got ${host}, whose services would be ${first}.${host} and so on; wanted the name above them, such as ${wanted}`,
+            fix: `pulumi config set host ${wanted}`,
+        },
+    ];
 }
 
 function checkServices(config: Config): Problem[] {

@@ -58,6 +58,9 @@ const VARIABLES = {
     rfc2136: { secret: "DNSUPDATE_TSIG_SECRET", wants: "the TSIG secret in base64", needs: ["nameserver", "tsigKey"] },
 } as const;
 
+/** Keys that only dns-01 reads. */
+const DNS_01_KEYS = ["dnsProvider", "accessKeyId", "nameserver", "tsigKey"] as const;
+
 const dnsProviderOf = (acme: Acme, { dns }: Config) =>
     acme.dnsProvider ?? (dns.provider === "cloudflare" || dns.provider === "route53" ? dns.provider : undefined);
 
@@ -130,6 +133,12 @@ export function checkPolicies(config: Config): Problem[] {
             key: "dns.mtaSts.mode",
             message: `got ${mtaSts.mode} with issuer self-signed, whose policy no sender would read`,
             fix: "set certificates.issuer to acme, or mode to off",
+        });
+    if (mtaSts?.mode === "enforce" && config.certificates.issuer === "acme" && config.certificates.staging)
+        problems.push({
+            key: "dns.mtaSts.mode",
+            message: "got enforce with certificates.staging: true, whose certificate nobody trusts: senders that honour the policy would not deliver",
+            fix: "set mode to testing, or certificates.staging to false",
         });
     if (config.dns.autoconfig && config.profile !== "full")
         problems.push({
@@ -249,7 +258,17 @@ export function checkAcme(config: Config, raw: RawConfig, directory: string): Pr
         report(at("staging"), "got true together with a directory of another authority", "remove one of them");
     if (acme.rootsFile !== undefined && !isReadable(directory, acme.rootsFile))
         report(at("rootsFile"), `${acme.rootsFile} cannot be read as PEM certificates`, "name a PEM file");
-    if (acme.challenge === "http-01") return problems;
+    if (acme.challenge === "http-01") {
+        // The secret acmeDnsCredential may stay: it is given by a command, not by the stack file's next edit.
+        for (const key of DNS_01_KEYS.filter((one) => acme[one] !== undefined))
+            report(at(key), "means nothing with challenge http-01", `remove it, or set ${at("challenge")} to dns-01`);
+        return problems;
+    }
+    // Zones that are not listed are guesses: the server may write to others.
+    const zones = config.dns.zones.map(({ name }) => name);
+    for (const name of zones.length > 0 ? acme.extraNames : [])
+        if (!zoneOf(name, zones))
+            report(at("extraNames"), `${name} is in none of dns.zones: ${zones.join(", ")}`, "add the zone that it belongs to, or remove it");
     const provider = dnsProviderOf(acme, config);
     if (!provider)
         return [

@@ -9,7 +9,7 @@ import { buildSettings, loadSettings } from "../../components/settings/load";
 import { schema } from "../../components/settings/schema";
 import { SECRET_KEYS } from "../../components/settings/parse";
 import { EXAMPLES, listsAndMaps } from "../../components/settings/shape";
-import { PROJECT, parseStackFile, readProject, settingsFrom } from "../../operate/stackFile";
+import { PROJECT, parseStackFile, readProject, refusePlaceholders, settingsFrom } from "../../operate/stackFile";
 
 const context = { project: "forwardemail", stack: "test", directory: PROJECT, encrypted: new Set(SECRET_KEYS) };
 const LOCK = JSON.stringify({ lockFile: "test/fixtures/images.lock.json" });
@@ -91,6 +91,11 @@ describe("bad input, each with one clear message", () => {
             "a wrong domain",
             { host: "Mail.Example.Com" },
             'host: got "Mail.Example.Com", wanted a DNS name such as mail.example.com: lower case, no scheme, no trailing dot',
+        ],
+        [
+            "a service's name for the host",
+            { host: "mx.firma.example" },
+            "host: got mx.firma.example, whose services would be mx.mx.firma.example and so on; wanted the name above them, such as mail.firma.example",
         ],
         ["no host", { host: "" }, 'host: got "", wanted a DNS name such as mail.example.com: lower case, no scheme, no trailing dot'],
         ["a URL", { host: "https://mail.example.com" }, 'host: got "https://mail.example.com", wanted a DNS name'],
@@ -291,6 +296,12 @@ describe("bad input, each with one clear message", () => {
         expect(() => build(raw)).toThrow(/9 problems; nothing was created or changed\.\n( {2}- .*\n {6}fix: .*\n?){9}$/);
     });
 
+    test("the secret of dns-01 may stay when another challenge or issuer takes over", () => {
+        const servers = [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY }];
+        for (const certificates of [{ issuer: "acme", email: "me@example.com" }, { issuer: "self-signed" }])
+            expect(problems({ servers, certificates, acmeDnsCredential: "x" })).toEqual([]);
+    });
+
     test("a domain twice is one problem, not one for each of its names", () => {
         const servers = [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY }];
         expect(problems({ servers, domains: ["example.com", "example.com"] })).toEqual([
@@ -457,6 +468,17 @@ describe("a stack file", () => {
     });
 });
 
+test("an example's keys are named, all of them, and so is what Pulumi itself refuses", () => {
+    const key = `ssh-ed25519 AAAA${"Example".repeat(9)}`;
+    const servers = [{ name: "a", hostKey: key, aws: { authorizedKeys: [key, HOST_KEY] } }];
+    const found = () =>
+        refusePlaceholders("prod", { "forwardemail:servers": servers, "forwardemail:network": null, "forwardemail:dns": { zones: null } });
+    expect(found).toThrow(/^The config of stack "prod" has 3 problems/);
+    for (const at of ["servers[0].hostKey: got the key of the example", "servers[0].aws.authorizedKeys[0]: got the key", "network: has nothing"])
+        expect(found).toThrow(`\n  - ${at}`);
+    refusePlaceholders("prod", { "forwardemail:servers": [{ hostKey: HOST_KEY }] });
+});
+
 test("Pulumi.yaml and the schema know the same keys", () => {
     expect(Object.keys(readProject().config).sort()).toEqual(Object.keys(schema.shape).sort());
     const text = readFileSync(`${PROJECT}/Pulumi.yaml`, "utf8");
@@ -489,7 +511,7 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
     const on = (keys: Record<string, unknown>, server: Record<string, unknown> = {}) => ({ servers: [{ ...vps, ...server }], ...keys });
     const acme = (keys: Record<string, unknown> = {}, more: Record<string, unknown> = {}) =>
         on({ certificates: { issuer: "acme", email: "me@example.com", ...keys }, ...more });
-    const dns01 = (keys: Record<string, unknown>) => acme({ challenge: "dns-01", ...keys });
+    const dns01 = (keys: Record<string, unknown>, more: Record<string, unknown> = {}) => acme({ challenge: "dns-01", ...keys }, more);
     const CLOUDFLARE = "0123456789abcdef0123456789abcdef";
     return [
         [
@@ -526,6 +548,11 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
             on({ domains: ["example.com", "fe-bounces.example.com"] }),
             "domains: fe-bounces.example.com would be a name",
         ],
+        [
+            "a policy that holds senders to a certificate that nobody trusts",
+            acme({ staging: true }, { dns: { mtaSts: { mode: "enforce" } } }),
+            "dns.mtaSts.mode: got enforce with certificates.staging: true, whose certificate nobody trusts",
+        ],
         ["a policy that nobody would read", on({ dns: { mtaSts: { mode: "enforce" } } }), "dns.mtaSts.mode: got enforce with issuer self-signed"],
         [
             "mail clients without mailboxes",
@@ -560,6 +587,18 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
         ["dns-01 without a writer", dns01({}), "certificates.dnsProvider: is missing, and dns-01 writes a record"],
         ["dns-01 without credentials", dns01({ dnsProvider: "cloudflare" }), "acmeDnsCredential: is missing, wanted the API token"],
         ["dns-01 without a name server", dns01({ dnsProvider: "rfc2136" }), "certificates.nameserver: is missing, and dns-01 by rfc2136 needs it"],
+        ...Object.entries({ dnsProvider: "rfc2136", nameserver: "ns1.example.com:53", tsigKey: "k", accessKeyId: "A".repeat(20) }).map(
+            ([key, value]): [string, Record<string, unknown>, string] => [
+                `${key} without dns-01`,
+                acme({ [key]: value }),
+                `certificates.${key}: means nothing with challenge http-01`,
+            ],
+        ),
+        [
+            "another name in no zone",
+            dns01({ extraNames: ["www.example.com", "*.other.org"], dnsProvider: "cloudflare" }, { dns: { zones: [{ name: "example.com" }] } }),
+            "certificates.extraNames: *.other.org is in none of dns.zones: example.com",
+        ],
         [
             "an authority without TLS",
             acme({ directory: "http://ca.example/dir" }),
