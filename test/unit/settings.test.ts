@@ -1,4 +1,6 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
 import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
@@ -10,6 +12,7 @@ import { schema } from "../../components/settings/schema";
 import { SECRET_KEYS } from "../../components/settings/parse";
 import { EXAMPLES, listsAndMaps } from "../../components/settings/shape";
 import { PROJECT, parseStackFile, readProject, refusePlaceholders, settingsFrom } from "../../operate/stackFile";
+import { prepareWorkspace } from "../../operate/workspace";
 
 const context = { project: "forwardemail", stack: "test", directory: PROJECT, encrypted: new Set(SECRET_KEYS) };
 const LOCK = JSON.stringify({ lockFile: "test/fixtures/images.lock.json" });
@@ -445,6 +448,13 @@ describe("a stack file", () => {
         expect(settingsFrom("test", { ...good, ...empty }).network.portOffset).toBe(0);
         expect(build({ network: "" }).network.portOffset).toBe(0); // as Pulumi hands it over
         expect(() => settingsFrom("test", { ...good, "forwardemail:network": { portOffset: null } })).toThrow("network.portOffset: got null");
+    });
+
+    test("what is not given is not written to a stack file of our own: Pulumi would refuse it", () => {
+        const folder = mkdtempSync(path.join(tmpdir(), "settings-"));
+        const { directory } = prepareWorkspace("x", { ...good, "forwardemail:network": null }, folder);
+        expect(parseYaml(readFileSync(path.join(directory, "Pulumi.x.yaml"), "utf8"))).toEqual({ config: good });
+        rmSync(folder, { recursive: true });
     });
 
     test("a namespace that is nearly ours is named; others are not ours to judge", () => {
