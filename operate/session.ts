@@ -9,7 +9,7 @@ import { needDocker, unreachable } from "./machine";
 import { pinImages } from "./pin";
 import { findPulumi } from "./pulumi";
 import { Rehearsal, hostName, startRehearsal } from "./rehearsal";
-import { PROJECT, readProject, readStackFile, settingsFrom } from "./stackFile";
+import { PROJECT, readProject, readStackFile, refusePlaceholders, settingsFrom } from "./stackFile";
 import { LOCAL, WORK, hasStack, prepareWorkspace } from "./workspace";
 
 type Log = (line: string) => void;
@@ -72,7 +72,7 @@ async function openDev(config: Config, log: Log): Promise<Session> {
 /** A stack that the operator made with `pulumi stack init`: its backend, its encryption, its file. */
 async function openOwn(name: string, config: Config, log: Log, options: { allowUnpinned?: boolean } = {}): Promise<Session> {
     const settings = settingsFrom(name, config, options);
-    refusePlaceholders(config);
+    refusePlaceholders(name, config);
     const pulumiCommand = await findPulumi(log);
     const workspace = await auto.LocalWorkspace.create({ workDir: PROJECT, pulumiCommand });
     try {
@@ -86,12 +86,6 @@ async function openOwn(name: string, config: Config, log: Log, options: { allowU
             : `log in to the backend that holds it, such as ${pulumiCommand.command} login --local`;
         throw new Error(`Stack ${name} cannot be opened: ${/^error: .*$/m.exec(said)?.[0] ?? said}. Fix: ${fix}`, { cause: error });
     }
-}
-
-/** An example's key fits every check, and would make a server that nobody gets into. */
-function refusePlaceholders(config: Config): void {
-    if (JSON.stringify(config).includes("ExampleExample"))
-        throw new Error("A key of the example stands in the stack file still. Fix: hostKey or authorizedKeys, and every other value of the example.");
 }
 
 async function openRehearsal(name: string, config: Config, log: Log): Promise<Session> {

@@ -30,7 +30,9 @@ export function prepareWorkspace(stack: string, config: Record<string, unknown>,
     writeFileSync(path.join(directory, "Pulumi.yaml"), readFileSync(path.join(PROJECT, "Pulumi.yaml")));
     const file = path.join(directory, `Pulumi.${stack}.yaml`);
     const own = encryptionOf(path.join(PROJECT, `Pulumi.${stack}.yaml`));
-    writeFileSync(file, stringify({ ...(own ?? encryptionOf(file)), config }));
+    // A list or a map with nothing under its name counts as not given, but Pulumi would refuse it.
+    const given = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== null));
+    writeFileSync(file, stringify({ ...(own ?? encryptionOf(file)), config: given }));
     return {
         directory,
         env: {

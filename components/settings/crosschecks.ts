@@ -4,7 +4,7 @@ import { Problem } from "../errors";
 import { CATALOGUE, ServiceName } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
-import { checkDns, namesOf } from "./dns";
+import { checkAcme, checkAddresses, checkDkim, checkNames, checkPolicies, checkWriter, checkZones, namesOf } from "./dns";
 import { Config } from "./schema";
 import { checkServers, duplicates } from "./servers";
 
@@ -12,17 +12,39 @@ import { checkServers, duplicates } from "./servers";
 export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig, directory: string): Problem[] {
     const checks: Array<{ needs: string[]; find: () => Problem[] }> = [
         { needs: ["servers", "profile", "network", "data", "firewall"], find: () => checkServers(config) },
+        { needs: ["host"], find: () => checkHost(config) },
         { needs: ["profile"], find: () => checkServices(config) },
         { needs: [], find: () => checkEnvironment(config) },
         { needs: ["network"], find: () => checkNetwork(config) },
         { needs: ["certificates", "host", "domains", "profile", "dns"], find: () => checkCertificates(config, raw.certificateKey, directory) },
+        { needs: ["dns", "servers", "host", "domains"], find: () => checkZones(config, raw) },
+        { needs: ["dns", "servers", "network"], find: () => checkAddresses(config, raw) },
+        { needs: ["dns", "servers"], find: () => checkWriter(config, raw) },
+        { needs: ["dns", "certificates", "profile"], find: () => checkPolicies(config) },
+        { needs: ["dkim"], find: () => checkDkim(config) },
+        { needs: ["certificates", "servers", "network", "dns"], find: () => checkAcme(config, raw, directory) },
         {
-            needs: ["certificates", "host", "domains", "profile", "servers", "network", "dns", "dkim", "domainRecords"],
-            find: () => checkDns(config, raw, directory),
+            needs: ["host", "domains", "profile", "servers", "dns", "certificates", "domainRecords"],
+            find: () => checkNames(config, raw),
         },
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());
+}
+
+/** Services have names below the host: one of these for a host gives names that nobody means. */
+function checkHost({ host }: Config): Problem[] {
+    const labels = Object.values(CATALOGUE).flatMap(({ publicNames }) => publicNames.filter((label) => label !== ""));
+    const [first, ...rest] = host.split(".");
+    if (!labels.includes(first)) return [];
+    const wanted = `mail.${rest.join(".")}`;
+    return [
+        {
+            key: "host",
+            message: `got ${host}, whose services would be ${first}.${host} and so on; wanted the name above them, such as ${wanted}`,
+            fix: `pulumi config set host ${wanted}`,
+        },
+    ];
 }
 
 function checkServices(config: Config): Problem[] {

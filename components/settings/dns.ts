@@ -58,6 +58,9 @@ const VARIABLES = {
     rfc2136: { secret: "DNSUPDATE_TSIG_SECRET", wants: "the TSIG secret in base64", needs: ["nameserver", "tsigKey"] },
 } as const;
 
+/** Keys that only dns-01 reads. */
+const DNS_01_KEYS = ["dnsProvider", "accessKeyId", "nameserver", "tsigKey"] as const;
+
 const dnsProviderOf = (acme: Acme, { dns }: Config) =>
     acme.dnsProvider ?? (dns.provider === "cloudflare" || dns.provider === "route53" ? dns.provider : undefined);
 
@@ -102,30 +105,55 @@ export function acmeOf(acme: Acme, config: Config, raw: RawConfig, directory: st
     };
 }
 
-/** Whether domains, zones, writers and challenges fit each other. */
-export function checkDns(config: Config, raw: RawConfig, directory: string): Problem[] {
+/** Whether who writes the records has what it takes. */
+export function checkWriter(config: Config, raw: RawConfig): Problem[] {
     const problems: Problem[] = [];
-    const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
-    const { dns, mtaSts } = dnsOf(config, raw);
-    if (dns) problems.push(...checkZones(config, dns), ...checkAddresses(config, dns));
+    const { dns } = dnsOf(config, raw);
     if (dns?.provider === "cloudflare" && !raw.cloudflareToken)
-        report("cloudflareToken", "is missing, wanted a token of Cloudflare's API (Zone: DNS: Edit)", "pulumi config set --secret cloudflareToken");
+        problems.push({
+            key: "cloudflareToken",
+            message: "is missing, wanted a token of Cloudflare's API (Zone: DNS: Edit)",
+            fix: "pulumi config set --secret cloudflareToken",
+        });
     if (Object.keys(config.dns.keep).length > 0 && dns?.provider !== "route53")
-        report("dns.keep", "means nothing but with provider route53, where a name has one record set of a type", "remove it");
-    if (mtaSts && mtaSts.mode !== "none" && config.certificates.issuer === "self-signed")
-        report(
-            "dns.mtaSts.mode",
-            `got ${mtaSts.mode} with issuer self-signed, whose policy no sender would read`,
-            "set certificates.issuer to acme, or mode to off",
-        );
-    if (config.dns.autoconfig && config.profile !== "full")
-        report("dns.autoconfig", "got true with profile forwarding, which has no mailboxes to set up", "remove it, or set profile: full");
-    problems.push(...checkDkim(config));
-    if (config.certificates.issuer === "acme") problems.push(...checkAcme(config.certificates, config, raw, directory));
+        problems.push({
+            key: "dns.keep",
+            message: "means nothing but with provider route53, where a name has one record set of a type",
+            fix: "remove it",
+        });
     return problems;
 }
 
-function checkZones(config: Config, { provider, zones }: DnsSettings): Problem[] {
+/** Whether what is published for senders and for mail clients can be read by them. */
+export function checkPolicies(config: Config): Problem[] {
+    const problems: Problem[] = [];
+    const { mtaSts } = policiesOf(config);
+    if (mtaSts && mtaSts.mode !== "none" && config.certificates.issuer === "self-signed")
+        problems.push({
+            key: "dns.mtaSts.mode",
+            message: `got ${mtaSts.mode} with issuer self-signed, whose policy no sender would read`,
+            fix: "set certificates.issuer to acme, or mode to off",
+        });
+    if (mtaSts?.mode === "enforce" && config.certificates.issuer === "acme" && config.certificates.staging)
+        problems.push({
+            key: "dns.mtaSts.mode",
+            message: "got enforce with certificates.staging: true, whose certificate nobody trusts: senders that honour the policy would not deliver",
+            fix: "set mode to testing, or certificates.staging to false",
+        });
+    if (config.dns.autoconfig && config.profile !== "full")
+        problems.push({
+            key: "dns.autoconfig",
+            message: "got true with profile forwarding, which has no mailboxes to set up",
+            fix: "remove it, or set profile: full",
+        });
+    return problems;
+}
+
+/** Whether every domain has a zone, and every zone what its provider wants. */
+export function checkZones(config: Config, raw: RawConfig): Problem[] {
+    const { dns } = dnsOf(config, raw);
+    if (!dns) return [];
+    const { provider, zones } = dns;
     const problems = duplicates(
         "dns.zones",
         zones.map(({ name }) => name),
@@ -155,7 +183,9 @@ function checkZones(config: Config, { provider, zones }: DnsSettings): Problem[]
 }
 
 /** Names lead to addresses, and never by an alias: an MX must not. */
-function checkAddresses(config: Config, dns: DnsSettings): Problem[] {
+export function checkAddresses(config: Config, raw: RawConfig): Problem[] {
+    const { dns } = dnsOf(config, raw);
+    if (!dns) return [];
     const [{ kind, address, ipv4, ipv6 }] = config.servers;
     const problems: Problem[] = [];
     if (ipv6 && !config.network.ipv6)
@@ -170,12 +200,16 @@ function checkAddresses(config: Config, dns: DnsSettings): Problem[] {
             message: `is missing, and dns.provider ${dns.provider} writes it`,
             fix: kind === "local" ? "set dns.provider to none, or the server's kind to ssh" : "give the server's public IPv4 address",
         });
-    return [...problems, ...checkNames(config, dns)];
+    return problems;
 }
 
 /** An alias has no neighbours, and a name has one SPF record: a domain that is also a name of another purpose has both. */
-function checkNames(config: Config, dns: DnsSettings): Problem[] {
-    const settings = { ...config, ...policiesOf(config), dns, domains: mailDomains(config), applicationDomains: config.domainRecords };
+export function checkNames(config: Config, raw: RawConfig): Problem[] {
+    const { dns } = dnsOf(config, raw);
+    if (!dns) return [];
+    // A domain that stands there twice is told as that, not as a conflict of each of its names with itself.
+    const domains = [...new Set(mailDomains(config))];
+    const settings = { ...config, ...policiesOf(config), dns, domains, applicationDomains: config.domainRecords };
     // CAA records are at names that have an address: they add no conflict.
     const plan = dnsPlan({ ...settings, environment: {}, certificates: { issuer: "self-signed" } }, EXAMPLE);
     return conflicts(records(plan)).map((name) => ({
@@ -185,7 +219,8 @@ function checkNames(config: Config, dns: DnsSettings): Problem[] {
     }));
 }
 
-function checkDkim({ dkim, domainRecords, host }: Config): Problem[] {
+/** A part that is broken has no selector here: it can hide a problem, not make one up. */
+export function checkDkim({ dkim, domainRecords, host }: Config): Problem[] {
     const problems: Problem[] = [];
     const active = Object.keys(dkim).filter((selector) => dkim[selector] === "active");
     if (active.length !== 1)
@@ -200,7 +235,10 @@ function checkDkim({ dkim, domainRecords, host }: Config): Problem[] {
     return problems;
 }
 
-function checkAcme(acme: Acme, config: Config, raw: RawConfig, directory: string): Problem[] {
+/** Whether the server can show the authority that the names are ours. */
+export function checkAcme(config: Config, raw: RawConfig, directory: string): Problem[] {
+    const { certificates: acme } = config;
+    if (acme.issuer !== "acme") return [];
     const problems: Problem[] = [];
     const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
     const at = (key: string) => `certificates.${key}`;
@@ -220,7 +258,17 @@ function checkAcme(acme: Acme, config: Config, raw: RawConfig, directory: string
         report(at("staging"), "got true together with a directory of another authority", "remove one of them");
     if (acme.rootsFile !== undefined && !isReadable(directory, acme.rootsFile))
         report(at("rootsFile"), `${acme.rootsFile} cannot be read as PEM certificates`, "name a PEM file");
-    if (acme.challenge === "http-01") return problems;
+    if (acme.challenge === "http-01") {
+        // The secret acmeDnsCredential may stay: it is given by a command, not by the stack file's next edit.
+        for (const key of DNS_01_KEYS.filter((one) => acme[one] !== undefined))
+            report(at(key), "means nothing with challenge http-01", `remove it, or set ${at("challenge")} to dns-01`);
+        return problems;
+    }
+    // Zones that are not listed are guesses: the server may write to others.
+    const zones = config.dns.zones.map(({ name }) => name);
+    for (const name of zones.length > 0 ? acme.extraNames : [])
+        if (!zoneOf(name, zones))
+            report(at("extraNames"), `${name} is in none of dns.zones: ${zones.join(", ")}`, "add the zone that it belongs to, or remove it");
     const provider = dnsProviderOf(acme, config);
     if (!provider)
         return [

@@ -6,7 +6,7 @@ import { CATALOGUE, SERVICE_NAMES, ServiceName } from "../services/catalogue";
 import { SECRETS, SecretName } from "../services/secrets";
 import { crossChecks } from "./crosschecks";
 import { Lock, parseLock, selectImages } from "./images";
-import { Context, RawConfig, parse, readProjectFile } from "./parse";
+import { Context, RawConfig, nearNamespaces, parse, readProjectFile } from "./parse";
 import { acmeOf, dnsOf, mailDomains } from "./dns";
 import { Config } from "./schema";
 import { dataDirectory, placed } from "./servers";
@@ -15,10 +15,12 @@ import { CertificateSettings, NetworkSettings, Settings } from "./settings";
 /** Settings of the running stack. The only reader of Pulumi's config. Throws {@link SettingsError} with all problems at once. */
 export function loadSettings(directory = process.cwd()): Settings {
     const project = pulumi.getProject();
-    const own = Object.entries(pulumi.runtime.allConfig()).filter(([key]) => key.startsWith(`${project}:`));
+    const all = pulumi.runtime.allConfig();
+    const own = Object.entries(all).filter(([key]) => key.startsWith(`${project}:`));
+    const others = Object.keys(all).filter((key) => !key.startsWith(`${project}:`));
     const encrypted = own.filter(([key]) => isSecret(key)).map(([key]) => key.slice(project.length + 1));
     const raw = Object.fromEntries(own.map(([key, value]) => [key.slice(project.length + 1), value]));
-    return buildSettings(raw, { project, stack: pulumi.getStack(), directory, encrypted: new Set(encrypted) });
+    return buildSettings(raw, { project, stack: pulumi.getStack(), directory, encrypted: new Set(encrypted), others });
 }
 
 /** Exported by the SDK, but not typed: Pulumi's own `Config` class has no way to ask. */
@@ -26,7 +28,8 @@ const { isConfigSecret: isSecret } = runtimeConfig as unknown as { isConfigSecre
 
 /** The same from a config that was read from anywhere: what `npm run up` and `npm run plan` ask before an engine starts. */
 export function buildSettings(raw: RawConfig, context: Context): Settings {
-    const { config, broken, problems } = parse(raw, context.encrypted);
+    const { config, broken, problems } = parse(raw, context);
+    problems.unshift(...nearNamespaces(context));
     problems.push(...crossChecks(config, broken, raw, context.directory));
     const lock = readLock(config, context.directory, problems);
     const images = lock && selectImages(config, lock, problems, context.allowUnpinned);

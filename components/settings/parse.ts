@@ -5,6 +5,7 @@ import { z } from "zod";
 import { Problem } from "../errors";
 import { SECRETS, SecretName } from "../services/secrets";
 import { Config, schema } from "./schema";
+import { distance, exampleAt, keysAt, nearest, wantsListOrMap, wantsText } from "./shape";
 
 /** Config of a stack as Pulumi hands it over: every value is text, objects and lists are JSON. Keys without the project's prefix. */
 export type RawConfig = Record<string, string>;
@@ -22,6 +23,8 @@ export interface Context {
     encrypted: Set<string>;
     /** Accept tags whose digest was never looked up: for a plan that nobody runs. */
     allowUnpinned?: boolean;
+    /** Keys of other namespaces, in full: `aws:region`. */
+    others?: string[];
 }
 
 export interface Parsed {
@@ -39,21 +42,42 @@ export const SECRET_KEYS: string[] = [
 ];
 
 /** Structure only: types, formats, unknown keys. All problems at once; the checks across keys follow in crosschecks.ts. */
-export function parse(raw: RawConfig, encrypted: Set<string>): Parsed {
+export function parse(raw: RawConfig, { project, stack, encrypted }: Context): Parsed {
     const secretProblems = SECRET_KEYS.filter((key) => raw[key] !== undefined).flatMap((key) => checkSecret(key, raw[key], encrypted.has(key)));
-    const values = Object.fromEntries(
+    const given = Object.fromEntries(
         Object.entries(raw)
             .filter(([key]) => !SECRET_KEYS.includes(key))
             .map(([key, text]) => [key, fromText(key, text)]),
     );
+    const values = withoutEmpty(given, []) as Record<string, unknown>;
     const result = schema.safeParse(values);
     if (result.success) return { config: result.data, broken: new Set(), problems: secretProblems };
     const { issues } = result.error;
     return {
         config: salvage(values, issues),
         broken: new Set(issues.map((issue) => String(issue.path[0]))),
-        problems: [...issues.flatMap((issue) => describe(issue, values, encrypted)), ...secretProblems],
+        problems: [...issues.flatMap((issue) => describe(issue, values, { project, stack, encrypted })), ...secretProblems],
     };
+}
+
+/** A list or a map with nothing under its name, as in a line `network:` that was left over, is not given. Pulumi hands it over as empty text. */
+function withoutEmpty(value: unknown, where: PropertyKey[]): unknown {
+    if (Array.isArray(value)) return value.map((part, at) => withoutEmpty(part, [...where, at]));
+    if (!value || typeof value !== "object") return value;
+    const kept = Object.entries(value).filter(([key, part]) => !isNothing(part, where) || !wantsListOrMap([...where, key], undefined));
+    return Object.fromEntries(kept.map(([key, part]) => [key, withoutEmpty(part, [...where, key])]));
+}
+
+const isNothing = (value: unknown, where: PropertyKey[]) => value === null || (value === "" && where.length === 0);
+
+/** A namespace that is nearly ours is a slip of the pen, and Pulumi would pass over it without a word. */
+export function nearNamespaces({ project, others = [] }: Context): Problem[] {
+    return others.flatMap((key) => {
+        const at = key.indexOf(":");
+        const namespace = key.slice(0, at);
+        if (namespace === project || distance(namespace.toLowerCase(), project) > 3) return [];
+        return [{ key, message: `got the namespace ${namespace}, wanted ${project}`, fix: `rename it to ${project}${key.slice(at)}` }];
+    });
 }
 
 /** What is left of a config without its broken parts; where a part cannot be cut out, its whole top-level key goes. */
@@ -83,8 +107,10 @@ function fromText(key: string, text: string): unknown {
 }
 const STRINGS = new Set(["host", "profile", "version"]);
 
-function describe(issue: z.core.$ZodIssue, values: unknown, encrypted: Set<string>): Problem[] {
-    if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey([...issue.path, key]));
+type Where = Pick<Context, "project" | "stack" | "encrypted">;
+
+function describe(issue: z.core.$ZodIssue, values: unknown, context: Where): Problem[] {
+    if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey([...issue.path, key], values));
     const got = issue.path.reduce<unknown>((value, step) => (value as Record<PropertyKey, unknown> | undefined)?.[step as string], values);
     // A wrong *name* of a map's entry: the entry itself is what was found.
     if (issue.code === "invalid_key")
@@ -92,33 +118,42 @@ function describe(issue: z.core.$ZodIssue, values: unknown, encrypted: Set<strin
             {
                 key: keyPath(issue.path.slice(0, -1)),
                 message: `got the name "${String(issue.path.at(-1))}", wanted ${issue.issues[0].message}`,
-                fix: fix(issue.path),
+                fix: `rename it in Pulumi.${context.stack}.yaml, or remove it`,
             },
         ];
     const text = JSON.stringify(got) ?? "";
-    const shown = encrypted.has(String(issue.path[0])) ? "an encrypted value" : text.includes("PRIVATE KEY") ? "a private key" : text;
+    const shown = context.encrypted.has(String(issue.path[0])) ? "an encrypted value" : text.includes("PRIVATE KEY") ? "a private key" : text;
     const found = got === undefined ? "is missing" : `got ${shown}`;
-    return [{ key: keyPath(issue.path), message: `${found}, wanted ${issue.message}`, fix: fix(issue.path) }];
+    return [{ key: keyPath(issue.path), message: `${found}, wanted ${issue.message}`, fix: fix(issue.path, got, values, context) }];
 }
 
-function unknownKey(where: PropertyKey[]): Problem {
-    const known = where.length === 1 ? [...Object.keys(schema.shape), ...SECRET_KEYS] : [];
-    const near = known.find((key) => distance(key, String(where[0])) <= 2);
-    return {
-        key: keyPath(where),
-        message: "this key does not exist",
-        fix: near ? `rename it to ${near}` : "remove it, or correct it; docs/configuration.md lists every key",
-    };
+/** What people look for at dns, and is said of each zone. */
+const OF_A_ZONE = ["dns.dnssec", "dns.dane", "dns.tlsa"];
+
+function unknownKey(where: PropertyKey[], values: unknown): Problem {
+    const known = [...keysAt(where.slice(0, -1), values), ...(where.length === 1 ? SECRET_KEYS : [])];
+    const near = nearest(String(where.at(-1)), known);
+    const fix = OF_A_ZONE.includes(keyPath(where).toLowerCase())
+        ? "say it of each zone that is signed, dns.zones[].dnssec, such as zones: [{name: example.com, dnssec: true}]"
+        : `${near ? `rename it to ${near}, or remove it` : "remove it, or correct it"}; docs/configuration.md lists every key`;
+    return { key: keyPath(where), message: "this key does not exist", fix };
 }
 
-/** Path as it stands in the stack file: `servers[0].kind`. */
-function keyPath(where: PropertyKey[]): string {
-    return where.map((step, at) => (typeof step === "number" ? `[${step}]` : at === 0 ? String(step) : `.${String(step)}`)).join("");
+/** Path as it stands in the stack file and as `pulumi config set --path` takes it: `servers[0].kind`, `dns.keep["example.com TXT"]`. */
+export function keyPath(where: PropertyKey[]): string {
+    const step = (name: PropertyKey) => (/^[\w-]+$/.test(String(name)) ? `.${String(name)}` : `[${JSON.stringify(name)}]`);
+    return where.map((one, at) => (typeof one === "number" ? `[${one}]` : at === 0 ? String(one) : step(one))).join("");
 }
 
-function fix(where: PropertyKey[]): string {
+/** `pulumi config set` takes neither lists nor maps, and with --path it makes a number of what looks like one. */
+function fix(where: PropertyKey[], got: unknown, values: unknown, { project, stack }: Where): string {
+    const last = where.at(-1);
+    const name = where.length === 1 ? `${project}:${String(last)}` : String(last);
+    const edit = (form: string) => `edit Pulumi.${stack}.yaml, such as ${typeof last === "number" ? "-" : `${name}:`} ${form}`;
+    if (wantsListOrMap(where, values)) return edit(exampleAt(where) ?? "{}");
     if (where.length === 1) return `pulumi config set ${keyPath(where)} VALUE`;
-    return `pulumi config set --path '${keyPath(where)}' VALUE, or edit the stack file`;
+    if (["number", "boolean"].includes(typeof got) && wantsText(where, values)) return edit(`"${String(got)}"`);
+    return `pulumi config set --path '${keyPath(where)}' VALUE, or edit Pulumi.${stack}.yaml`;
 }
 
 function checkSecret(key: string, value: string, encrypted: boolean): Problem[] {
@@ -149,17 +184,6 @@ function isRsaKey(pem: string): boolean {
     } catch {
         return false;
     }
-}
-
-/** Levenshtein distance, for "did you mean". */
-function distance(a: string, b: string): number {
-    let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-    for (let i = 1; i <= a.length; i++) {
-        const next = [i];
-        for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
-        row = next;
-    }
-    return row[b.length];
 }
 
 /** A file of the config, relative to the project. */

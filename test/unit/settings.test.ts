@@ -1,12 +1,18 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
 import fc from "fast-check";
+import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
+import { parse as parseYaml } from "yaml";
 import { SettingsError } from "../../components/errors";
 import { newest } from "../../components/settings/images";
-import { buildSettings } from "../../components/settings/load";
+import { buildSettings, loadSettings } from "../../components/settings/load";
 import { schema } from "../../components/settings/schema";
 import { SECRET_KEYS } from "../../components/settings/parse";
-import { PROJECT, readProject } from "../../operate/stackFile";
+import { EXAMPLES, listsAndMaps } from "../../components/settings/shape";
+import { PROJECT, parseStackFile, readProject, refusePlaceholders, settingsFrom } from "../../operate/stackFile";
+import { prepareWorkspace } from "../../operate/workspace";
 
 const context = { project: "forwardemail", stack: "test", directory: PROJECT, encrypted: new Set(SECRET_KEYS) };
 const LOCK = JSON.stringify({ lockFile: "test/fixtures/images.lock.json" });
@@ -27,6 +33,17 @@ function problems(raw: Record<string, unknown>): string[] {
         throw error;
     }
     return [];
+}
+
+/** The fix of each problem, by key. */
+function fixes(raw: Record<string, unknown>): Record<string, string> {
+    try {
+        build(raw);
+    } catch (error) {
+        if (error instanceof SettingsError) return Object.fromEntries(error.problems.map((p) => [p.key, p.fix]));
+        throw error;
+    }
+    return {};
 }
 
 const HOST_KEY = `ssh-ed25519 ${"A".repeat(68)}`;
@@ -77,6 +94,11 @@ describe("bad input, each with one clear message", () => {
             "a wrong domain",
             { host: "Mail.Example.Com" },
             'host: got "Mail.Example.Com", wanted a DNS name such as mail.example.com: lower case, no scheme, no trailing dot',
+        ],
+        [
+            "a service's name for the host",
+            { host: "mx.firma.example" },
+            "host: got mx.firma.example, whose services would be mx.mx.firma.example and so on; wanted the name above them, such as mail.firma.example",
         ],
         ["no host", { host: "" }, 'host: got "", wanted a DNS name such as mail.example.com: lower case, no scheme, no trailing dot'],
         ["a URL", { host: "https://mail.example.com" }, 'host: got "https://mail.example.com", wanted a DNS name'],
@@ -277,6 +299,34 @@ describe("bad input, each with one clear message", () => {
         expect(() => build(raw)).toThrow(/9 problems; nothing was created or changed\.\n( {2}- .*\n {6}fix: .*\n?){9}$/);
     });
 
+    test("the secret of dns-01 may stay when another challenge or issuer takes over", () => {
+        const servers = [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY }];
+        for (const certificates of [{ issuer: "acme", email: "me@example.com" }, { issuer: "self-signed" }])
+            expect(problems({ servers, certificates, acmeDnsCredential: "x" })).toEqual([]);
+    });
+
+    test("a domain twice is one problem, not one for each of its names", () => {
+        const servers = [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY }];
+        expect(problems({ servers, domains: ["example.com", "example.com"] })).toEqual([
+            'domains: "example.com" stands there twice, wanted each mail domain once',
+        ]);
+    });
+
+    test("a broken key hides only the checks that read it: dkim, zones, the token, acme and names are told in one round", () => {
+        const servers = [{ name: "a", kind: "ssh", address: "192.0.2.1", hostKey: HOST_KEY }];
+        const zones = [{ name: "example.com", id: "0123456789abcdef0123456789abcdef" }];
+        const certificates = { issuer: "acme", email: "me@example.com", challenge: "dns-01" };
+        const keys = (raw: object) => problems({ servers, certificates, dkim: { a: "next" }, ...raw }).map((line) => line.split(":")[0]);
+        const dns = { provider: "cloudflare", zones };
+        expect(keys({ dns, profile: "small", domains: ["other.org"] }).sort()).toEqual(
+            ["acmeDnsCredential", "cloudflareToken", "dkim", "dns.zones", "profile"].sort(),
+        );
+        expect(keys({ dns: { ttl: "x" }, certificates: {} }).sort()).toEqual(["certificates.issuer", "dkim", "dns.ttl"]);
+        expect(keys({ dkim: "x", dns, domains: ["example.com", "fe-bounces.example.com"] }).sort()).toEqual(
+            ["acmeDnsCredential", "cloudflareToken", "dkim", "domains"].sort(),
+        );
+    });
+
     test.each(["10.89.7.5/24", "10.89.7.0/24/99", "8.8.8.0/24", "10.89.7.0/27", "300.1.1.0/24"])(
         "a subnet that Docker or the world would not like: %s",
         (subnet) => expect(problems({ network: { subnet } })).toHaveLength(1),
@@ -291,8 +341,67 @@ describe("bad input, each with one clear message", () => {
         );
     });
 
-    test("a near miss is named", () => {
-        expect(() => build({ hots: "x" })).toThrow("fix: rename it to host");
+    test("the nearest key is named, at every level", () => {
+        const found = fixes({
+            ...{ hots: "x", dat: {}, dta: {}, dkm: {}, sshkey: "x", zzz: "x" },
+            dns: { provder: "none", zone: [] },
+            services: { imapp: {} },
+            certificates: { issuer: "provided", chainFile: "x", chainfile: "x" },
+            servers: [{ name: "a", kind: "local", hostkey: "x" }],
+        });
+        const near = Object.entries(found).map(([key, fix]) => [key, /^rename it to (\w+), or remove it/.exec(fix)?.[1]]);
+        expect(Object.fromEntries(near)).toEqual({
+            ...{ hots: "host", dat: "data", dta: "data", dkm: "dkim", sshkey: "sshKey", zzz: undefined },
+            ...{ "dns.provder": "provider", "dns.zone": "zones", "services.imapp": "imap" },
+            ...{ "certificates.chainfile": "chainFile", "servers[0].hostkey": "hostKey" },
+        });
+    });
+
+    test.each(["dnssec", "dane", "tlsa"])("dns.%s is said of a zone", (key) =>
+        expect(fixes({ dns: { [key]: true } })[`dns.${key}`]).toContain("dns.zones[].dnssec, such as zones: [{name: example.com, dnssec: true}]"),
+    );
+
+    test("a list or a map is mended in the stack file: pulumi config set takes none", () => {
+        expect(
+            fixes({
+                ...{ domains: "firma.example", dkim: "default", network: "x", certificates: "acme", environment: [] },
+                ...{ dns: { zones: "firma.example", keep: { "example.com TXT": "x" } }, servers: ["a"], services: { imap: "2g" } },
+            }),
+        ).toEqual({
+            domains: "edit Pulumi.test.yaml, such as forwardemail:domains: [example.com]",
+            dkim: "edit Pulumi.test.yaml, such as forwardemail:dkim: {default: active}",
+            network: "edit Pulumi.test.yaml, such as forwardemail:network: {ipv6: true}",
+            certificates: "edit Pulumi.test.yaml, such as forwardemail:certificates: {issuer: self-signed}",
+            environment: 'edit Pulumi.test.yaml, such as forwardemail:environment: {NAME: "value"}',
+            "dns.zones": "edit Pulumi.test.yaml, such as zones: [{name: example.com}]",
+            'dns.keep["example.com TXT"]': 'edit Pulumi.test.yaml, such as example.com TXT: ["google-site-verification=…"]',
+            "servers[0]": "edit Pulumi.test.yaml, such as - {name: main, kind: local}",
+            "services.imap": "edit Pulumi.test.yaml, such as imap: {memory: 2g}",
+        });
+    });
+
+    test("every list and map has an example, which is YAML of its form", () => {
+        expect(listsAndMaps().sort()).toEqual(Object.keys(EXAMPLES).sort());
+        for (const [key, example] of Object.entries(EXAMPLES))
+            expect([key, typeof parseYaml(example)]).toEqual([key, key === "servers[].services" ? "string" : "object"]);
+    });
+
+    test("other fixes are commands that work: paths in quotes, text that Pulumi would make a number by hand, names renamed", () => {
+        const key = { selector: "A B", publicKey: "A".repeat(200) };
+        const found = fixes({
+            domainRecords: { "firma.example": key },
+            environment: { FOO: 1, "foo-bar": "1" },
+            dkim: { "s.mail": "old" },
+            profile: 1,
+        });
+        expect(found).toMatchObject({
+            profile: "pulumi config set profile VALUE",
+            'domainRecords["firma.example"].selector':
+                "pulumi config set --path 'domainRecords[\"firma.example\"].selector' VALUE, or edit Pulumi.test.yaml",
+            'dkim["s.mail"]': "pulumi config set --path 'dkim[\"s.mail\"]' VALUE, or edit Pulumi.test.yaml",
+            "environment.FOO": 'edit Pulumi.test.yaml, such as FOO: "1"',
+            environment: "rename it in Pulumi.test.yaml, or remove it",
+        });
     });
 
     test("a secret of the wrong form is described, never shown", () => {
@@ -312,6 +421,72 @@ describe("bad input, each with one clear message", () => {
         expect(problems({ txtEncryptionKey: "1".repeat(32) })).toHaveLength(1);
         expect(problems({ txtEncryptionKey: `a${"1".repeat(31)}` })).toEqual([]);
     });
+});
+
+describe("a stack file", () => {
+    const good = { "forwardemail:host": "mail.example.com", "forwardemail:images": JSON.parse(LOCK) as unknown };
+
+    test.each([
+        ["a value that begins with *", "config:\n  a:\n    - *.firma.example\n", /\*\.firma\.example .*\(line 3\)\. Fix: .*wants quotes/],
+        ["a value that begins with @", "config:\n  a: @firma\n", /reserved character @ \(line 2\)\. Fix: .*wants quotes/],
+        ["a value that ends with :", "config:\n  a: firma:\n", /Nested mappings .*\(line 2\)\. Fix: .*wants quotes/],
+        ["a tab", "config:\n\ta: b\n", /Tabs .*\(line 2\)\. Fix: write two spaces/],
+        ["a key twice", "config:\n  a: b\n  a: c\n", /unique \(line 3\)\. Fix: .*keep one/],
+    ])("that is not YAML: %s", (_, text, expected) => {
+        expect(() => parseStackFile("Pulumi.firma.yaml", text)).toThrow(/^Pulumi\.firma\.yaml is not YAML: /);
+        expect(() => parseStackFile("Pulumi.firma.yaml", text)).toThrow(expected);
+    });
+
+    test("without a map below config", () => {
+        for (const text of ["config: x", "config:\n  - a", "x"])
+            expect(() => parseStackFile("Pulumi.firma.yaml", text)).toThrow(/^Pulumi\.firma\.yaml has no map below config:/);
+        expect(parseStackFile("Pulumi.firma.yaml", "config:\n")).toEqual({ config: {} });
+    });
+
+    test("a list or a map with nothing under its name is not given; text and numbers with nothing are mistakes", () => {
+        const empty = { "forwardemail:network": null, "forwardemail:domains": null, "forwardemail:dns": { zones: null, dmarc: null } };
+        expect(settingsFrom("test", { ...good, ...empty }).network.portOffset).toBe(0);
+        expect(build({ network: "" }).network.portOffset).toBe(0); // as Pulumi hands it over
+        expect(() => settingsFrom("test", { ...good, "forwardemail:network": { portOffset: null } })).toThrow("network.portOffset: got null");
+    });
+
+    test("what is not given is not written to a stack file of our own: Pulumi would refuse it", () => {
+        const folder = mkdtempSync(path.join(tmpdir(), "settings-"));
+        const { directory } = prepareWorkspace("x", { ...good, "forwardemail:network": null }, folder);
+        expect(parseYaml(readFileSync(path.join(directory, "Pulumi.x.yaml"), "utf8"))).toEqual({ config: good });
+        rmSync(folder, { recursive: true });
+    });
+
+    test("a namespace that is nearly ours is named; others are not ours to judge", () => {
+        const others = { "forward-email:dns": {}, "Forwardmail:host": { secure: "x" }, "aws:region": "eu-central-1" };
+        const said =
+            /2 problems.*\n.*forward-email:dns: got the namespace forward-email, wanted forwardemail\n.*rename it to forwardemail:dns\n.*Forwardmail:host/;
+        expect(() => settingsFrom("test", { ...good, ...others })).toThrow(said);
+    });
+
+    test("the program itself names such a namespace too", async () => {
+        await pulumi.runtime.setMocks({ newResource: ({ name, inputs }) => ({ id: name, state: inputs }), call: () => ({}) }, "forwardemail", "test");
+        pulumi.runtime.setAllConfig({
+            "forwardemail:host": "mail.example.com",
+            "forwardemail:images": LOCK,
+            "forwardmail:host": "x",
+            "aws:region": "x",
+        });
+        expect(() => loadSettings(PROJECT)).toThrow(
+            "a problem; nothing was created or changed.\n  - forwardmail:host: got the namespace forwardmail",
+        );
+    });
+});
+
+test("an example's keys are named, all of them, and so is what Pulumi itself refuses", () => {
+    const key = `ssh-ed25519 AAAA${"Example".repeat(9)}`;
+    const servers = [{ name: "a", hostKey: key, aws: { authorizedKeys: [key, HOST_KEY] } }];
+    const found = () =>
+        refusePlaceholders("prod", { "forwardemail:servers": servers, "forwardemail:network": null, "forwardemail:dns": { zones: null } });
+    expect(found).toThrow(/^The config of stack "prod" has 3 problems/);
+    for (const at of ["servers[0].hostKey: got the key of the example", "servers[0].aws.authorizedKeys[0]: got the key", "network: has nothing"])
+        expect(found).toThrow(`\n  - ${at}`);
+    refusePlaceholders("prod", { "forwardemail:servers": [{ hostKey: HOST_KEY }] });
 });
 
 test("Pulumi.yaml and the schema know the same keys", () => {
@@ -346,7 +521,7 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
     const on = (keys: Record<string, unknown>, server: Record<string, unknown> = {}) => ({ servers: [{ ...vps, ...server }], ...keys });
     const acme = (keys: Record<string, unknown> = {}, more: Record<string, unknown> = {}) =>
         on({ certificates: { issuer: "acme", email: "me@example.com", ...keys }, ...more });
-    const dns01 = (keys: Record<string, unknown>) => acme({ challenge: "dns-01", ...keys });
+    const dns01 = (keys: Record<string, unknown>, more: Record<string, unknown> = {}) => acme({ challenge: "dns-01", ...keys }, more);
     const CLOUDFLARE = "0123456789abcdef0123456789abcdef";
     return [
         [
@@ -383,6 +558,11 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
             on({ domains: ["example.com", "fe-bounces.example.com"] }),
             "domains: fe-bounces.example.com would be a name",
         ],
+        [
+            "a policy that holds senders to a certificate that nobody trusts",
+            acme({ staging: true }, { dns: { mtaSts: { mode: "enforce" } } }),
+            "dns.mtaSts.mode: got enforce with certificates.staging: true, whose certificate nobody trusts",
+        ],
         ["a policy that nobody would read", on({ dns: { mtaSts: { mode: "enforce" } } }), "dns.mtaSts.mode: got enforce with issuer self-signed"],
         [
             "mail clients without mailboxes",
@@ -417,6 +597,18 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
         ["dns-01 without a writer", dns01({}), "certificates.dnsProvider: is missing, and dns-01 writes a record"],
         ["dns-01 without credentials", dns01({ dnsProvider: "cloudflare" }), "acmeDnsCredential: is missing, wanted the API token"],
         ["dns-01 without a name server", dns01({ dnsProvider: "rfc2136" }), "certificates.nameserver: is missing, and dns-01 by rfc2136 needs it"],
+        ...Object.entries({ dnsProvider: "rfc2136", nameserver: "ns1.example.com:53", tsigKey: "k", accessKeyId: "A".repeat(20) }).map(
+            ([key, value]): [string, Record<string, unknown>, string] => [
+                `${key} without dns-01`,
+                acme({ [key]: value }),
+                `certificates.${key}: means nothing with challenge http-01`,
+            ],
+        ),
+        [
+            "another name in no zone",
+            dns01({ extraNames: ["www.example.com", "*.other.org"], dnsProvider: "cloudflare" }, { dns: { zones: [{ name: "example.com" }] } }),
+            "certificates.extraNames: *.other.org is in none of dns.zones: example.com",
+        ],
         [
             "an authority without TLS",
             acme({ directory: "http://ca.example/dir" }),
