@@ -1,26 +1,56 @@
 import { parseArgs } from "node:util";
+import { EXAMPLE, dnsPlan } from "../components/dns/plan";
+import { records } from "../components/dns/records";
+import { recordTable } from "../components/dns/zoneFile";
+import type { Settings } from "../components/settings/settings";
 import { Planned, planStack } from "./planned";
+import { readStackFile, settingsFrom } from "./stackFile";
 
-const HELP = `npm run plan -- STACK [--json]
+const HELP = `npm run plan -- STACK [--json | --records]
 
 Shows every resource of a stack without engine, state, network or credentials. Secrets are redacted.
 
-  STACK    name of the stack: reads Pulumi.STACK.yaml
-  --json   the whole plan, with inputs and options, as JSON
+  STACK       name of the stack: reads Pulumi.STACK.yaml
+  --json      the whole plan, with inputs and options, as JSON
+  --records   the DNS records instead, with what each is for
 `;
 
 async function main(): Promise<void> {
     const { values, positionals } = parseArgs({
         allowPositionals: true,
-        options: { json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+        options: {
+            stack: { type: "string" }, // as the other commands have it
+            json: { type: "boolean" },
+            records: { type: "boolean" },
+            help: { type: "boolean", short: "h" },
+        },
     });
-    if (values.help || positionals.length !== 1) {
+    const stacks = [...positionals, ...(values.stack ? [values.stack] : [])];
+    if (values.help || stacks.length !== 1) {
         process.stdout.write(HELP);
         process.exitCode = values.help ? 0 : 2;
         return;
     }
-    const planned = await planStack(positionals[0]);
-    process.stdout.write(values.json ? `${JSON.stringify(planned, null, 2)}\n` : tree(planned));
+    const [stack] = stacks;
+    const settings = settingsFrom(stack, readStackFile(stack).config ?? {}, { allowUnpinned: true });
+    if (values.records) return void process.stdout.write(recordsOf(settings));
+    const planned = await planStack(stack);
+    process.stdout.write(values.json ? `${JSON.stringify(planned, null, 2)}\n` : `${tree(planned)}${decisions(settings)}`);
+}
+
+/** What a reader should not have to guess from the resources. */
+function decisions({ certificates, dns }: Settings): string {
+    return `certificates: ${certificates.issuer}; DNS records: ${dns?.provider ?? "none"}\n`;
+}
+
+const LATER = "(made by up)";
+
+function recordsOf(settings: Settings): string {
+    if (!settings.dns) return "No DNS records: dns.provider is none.\n";
+    const [{ ipv4 = LATER, ipv6 }] = settings.servers;
+    const dkim = Object.keys(settings.dkim).map((selector) => ({ selector, publicKey: LATER }));
+    const values = { ...EXAMPLE, exchangers: [{ ...EXAMPLE.exchangers[0], ipv4, ipv6 }], dkim, account: LATER };
+    return recordTable(records(dnsPlan(settings, values)));
 }
 
 /** Resources under their parents, one line each, with what decides their life. */
