@@ -5,8 +5,18 @@ import { describe, expect, test } from "vitest";
 import { confirmDeletion } from "../../operate/down";
 import { redactor } from "../../operate/health";
 import { Progress, knownFix } from "../../operate/progress";
+import { entryOf } from "../../operate/output";
 import { REFERENCE, reference } from "../../operate/reference";
 import { PROJECT } from "../../operate/stackFile";
+
+test("a zone is a text to paste where it is the only one; of several, one is named; other outputs are as they are", () => {
+    expect(entryOf({ "a.example": "text" }, ["zone"])).toBe("text");
+    const two = { "a.example": "1", "b.example": "2" };
+    expect(entryOf(two, ["zone"])).toBe(two);
+    expect(entryOf(two, ["zone", "b.example"])).toBe("2");
+    expect(() => entryOf(two, ["zone", "c.example"])).toThrow('zone has no "c.example"; wanted one of a.example, b.example.');
+    expect(entryOf({ username: "admin" }, ["firstRun"])).toEqual({ username: "admin" });
+});
 
 describe("known fixes", () => {
     test.each([
@@ -108,6 +118,8 @@ describe("the commands", () => {
         const { stdout } = run("plan", "dev");
         expect(stdout).toMatch(/forwardemail-dev-mx .*127\.0\.0\.1:10025/);
         expect(stdout).toMatch(/forwardemail-dev-web .*\[no gap\]/);
+        expect(stdout).toMatch(/certificates: self-signed; DNS records: none\n$/);
         expect(JSON.parse(run("plan", "dev", "--json").stdout).length).toBeGreaterThan(50);
+        expect(run("plan", "--stack", "prod.example", "--records").stdout).toMatch(/^mx\.mail\.example\.com +A +203\.0\.113\.7 /m);
     });
 });
