@@ -104,7 +104,8 @@ export class AcmeCertificate extends pulumi.ComponentResource {
     issue(where: Installed, dependsOn: pulumi.Input<pulumi.Resource>[]): pulumi.Resource {
         const { settings, acme, server } = this.args;
         const leaf = `leaf-${acme.key}.pem`;
-        const certificate = `${settings.name}-${acme.key}`;
+        // Of another key or another authority it is another certificate: lego would go on with the one it has by that name.
+        const certificate = `${settings.name}-${acme.key}-${shortHash(acme.directory)}`;
         const values = pulumi.all({ ...this.lego(), ...placed(where) }).apply((plain) => ({ ...plain, ...this.plain(certificate, leaf) }));
         const secrets = [
             pulumi.interpolate`leaf ${base64(this.args.key)}`,
@@ -147,7 +148,7 @@ export class AcmeCertificate extends pulumi.ComponentResource {
             STACK: settings.name,
             CERTIFICATE: certificate,
             LEAF: leaf,
-            NAMES: [...certificateNames(settings), ...extraNames].join(" "),
+            NAMES: withoutCovered([...certificateNames(settings), ...extraNames]).join(" "),
             CHALLENGE: challenge.type,
             ...(challenge.type === "dns-01" ? { DNS_PROVIDER: challenge.provider === "rfc2136" ? "dnsupdate" : challenge.provider } : {}),
             ...(caaIssuer ? { CAA_ISSUER: caaIssuer } : {}),
@@ -168,6 +169,14 @@ export class AcmeCertificate extends pulumi.ComponentResource {
             ...(challenge.type === "dns-01" ? { ...challenge.environment, [challenge.secretVariable]: challenge.secret } : {}),
         };
     }
+}
+
+const shortHash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 8);
+
+/** Authorities refuse a name beside a wildcard that covers it, which is by one label (RFC 6125 §6.4.3). */
+function withoutCovered(names: string[]): string[] {
+    const wildcardAt = (name: string) => `*${name.slice(name.indexOf("."))}`;
+    return [...new Set(names)].filter((name) => name.startsWith("*.") || !names.includes(wildcardAt(name)));
 }
 
 function placed({ keys, router, ipv4, ipv6 }: Installed): Record<string, pulumi.Input<string>> {

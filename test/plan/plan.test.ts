@@ -131,6 +131,37 @@ describe("DNS", () => {
     });
 });
 
+describe("the certificate that the server asks for", () => {
+    /** Values of its certificate.conf with these keys of `certificates`. */
+    const asked = async (certificates: Record<string, unknown>) => {
+        const stack = mailStack("cloudflare");
+        const overlay = { ...stack, "forwardemail:certificates": { ...stack["forwardemail:certificates"], ...certificates } };
+        const plan = await planStack("dev", { ...LOCK, ...overlay, "forwardemail:acmeDnsCredential": { secure: "x" } });
+        const { environment } = plan.find((r) => r.name === "forwardemail-dev-certificate")!.inputs as { environment: { CONFIG: string } };
+        return Object.fromEntries([...environment.CONFIG.matchAll(/^(\w+)='(.*)'$/gm)].map(([, name, value]) => [name, value]));
+    };
+
+    test("is another one with another key, and of another authority", async () => {
+        const several = [await asked({}), await asked({ key: 2 }), await asked({ staging: true })].map(({ CERTIFICATE }) => CERTIFICATE);
+        expect(several).toEqual([1, 2, 1].map((key) => expect.stringMatching(`^forwardemail-dev-${key}-[0-9a-f]{8}$`) as string));
+        expect(new Set(several).size).toBe(3);
+    });
+
+    test("has no name beside a wildcard that covers it: authorities refuse both together", async () => {
+        const extraNames = ["*.mail.example.com", "a.b.mail.example.com", "*.apps.example.com", "one.apps.example.com"];
+        const { NAMES } = await asked({ challenge: "dns-01", extraNames });
+        expect(NAMES.split(" ").sort()).toEqual([
+            "*.apps.example.com",
+            "*.mail.example.com",
+            "a.b.mail.example.com", // two labels
+            "autoconfig.example.com",
+            "autodiscover.example.com",
+            "mail.example.com",
+            "mta-sts.example.com",
+        ]);
+    });
+});
+
 describe("the plan of each kind of stack, as a reviewer sees it", () => {
     test.each<[string, Record<string, unknown>]>([
         ["dev", {}],

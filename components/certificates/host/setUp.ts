@@ -1,7 +1,7 @@
 import { APT } from "../../server/host/apt";
 import { FOLDER } from "../../server/host/folder";
 import { FOLDER_OF } from "../../services/files";
-import { RENEW } from "./renew";
+import { KNOWN, RENEW } from "./renew";
 
 const UNIT = "forwardemail-certificate";
 
@@ -27,8 +27,7 @@ chmod 0700 "$acme"
 cat >"$acme/.account.new"
 [ -s "$acme/.account.new" ] || { echo "the account's key is missing" >&2; exit 1; }
 [ -z "\${ROOTS:-}" ] || printf '%s\\n' "$ROOTS" >"$acme/roots.pem"
-host=$(printf %s "$DIRECTORY" | sed 's|^https://||; s|/.*||; s|:|_|')
-known="$acme/accounts/$host/$ACCOUNT"
+${KNOWN}
 if ! cmp -s "$acme/.account.new" "$acme/account.pem" || ! jq -e .registration.accountURL "$known/account.json" >/dev/null 2>&1; then
     mv "$acme/.account.new" "$acme/account.pem"
     rm -rf "$known"
@@ -95,6 +94,8 @@ After=network-online.target docker.service
 [Service]
 Type=oneshot
 ExecStart=${FOLDER}/certificate
+# One that hangs would hold up all that follow; a oneshot has no limit of its own.
+TimeoutStartSec=1h
 # As long as it fails: what the authority would refuse is not asked for, so its limits are safe.
 Restart=on-failure
 RestartSec=1h
