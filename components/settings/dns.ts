@@ -81,6 +81,10 @@ function challengeOf(acme: Acme, config: Config, raw: RawConfig): Challenge {
     return { type: "dns-01", provider, environment: environment[provider], secretVariable: VARIABLES[provider].secret, secret };
 }
 
+/** https://letsencrypt.org/docs/rate-limits/; others have the same. */
+const MOST_NAMES = 100;
+const AUTOCONFIG_OFF = "set dns.autoconfig to false, which leaves two names less for each domain, or serve fewer domains from one deployment";
+
 /** Names of authorities in CAA records, by the host of their directory. */
 const CAA_ISSUERS: Record<string, string> = {
     "acme-v02.api.letsencrypt.org": "letsencrypt.org",
@@ -256,6 +260,8 @@ export function checkAcme(config: Config, raw: RawConfig, directory: string): Pr
             report(at("extraNames"), `got ${name} with http-01, which cannot show a wildcard`, `set ${at("challenge")} to dns-01, or remove it`);
     if (acme.staging && acme.directory !== LETS_ENCRYPT)
         report(at("staging"), "got true together with a directory of another authority", "remove one of them");
+    const names = namesOf(config).length + acme.extraNames.length;
+    if (names > MOST_NAMES) report("domains", `make ${names} names for one certificate, and authorities take ${MOST_NAMES} at most`, AUTOCONFIG_OFF);
     if (acme.rootsFile !== undefined && !isReadable(directory, acme.rootsFile))
         report(at("rootsFile"), `${acme.rootsFile} cannot be read as PEM certificates`, "name a PEM file");
     if (acme.challenge === "http-01") {

@@ -18,7 +18,7 @@ const zone = z.strictObject(
     "a map with name, id, dnssec",
 );
 
-const mailbox = z.email("a mail address such as postmaster@example.com");
+const mailbox = z.email("a mail address such as postmaster@example.com").toLowerCase();
 
 const dmarc = z.strictObject(
     {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { BLOCK_LISTS, REACH } from "../server/host/preflight";
 import { SERVICE_NAMES } from "../services/catalogue";
-import { dnsName } from "./names";
+import { canonical, dnsName } from "./names";
 
 export const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
 
@@ -128,6 +128,7 @@ export const server = z.strictObject(
         ipv4: z.ipv4("an IPv4 address").optional().describe("ssh: public IPv4 address, for DNS. Default, address where it is one."),
         ipv6: z
             .ipv6("an IPv6 address")
+            .overwrite(canonical)
             .optional()
             .describe("ssh: public IPv6 address, for DNS; needs network.ipv6. Default, none: no AAAA record is written."),
         reach: z

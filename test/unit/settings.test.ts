@@ -52,6 +52,12 @@ const AWS = { region: "eu-central-1", authorizedKeys: [`ssh-ed25519 ${"B".repeat
 const onAws = (keys: object = {}, server: object = {}) => ({ servers: [{ name: "a", kind: "aws", aws: { ...AWS, ...keys }, ...server }] });
 
 describe("a good config", () => {
+    test("addresses are in the form that DNS tools print, mail addresses in lower case", () => {
+        const server = { name: "a", kind: "ssh", address: "192.0.2.1", ipv6: "2001:0DB8:0::0007", hostKey: HOST_KEY };
+        const settings = build({ servers: [server], network: { ipv6: true }, dns: { dmarc: { reports: "Dmarc@Example.com" } } });
+        expect([settings.servers[0].ipv6, settings.dns?.dmarc.reports]).toEqual(["2001:db8::7", "dmarc@example.com"]);
+    });
+
     test("the host alone is enough", () => {
         const settings = build({});
         expect(settings).toMatchObject({
@@ -592,6 +598,11 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
             "staging of another authority",
             acme({ staging: true, directory: "https://ca.example/dir" }),
             "certificates.staging: got true together with a directory",
+        ],
+        [
+            "more names than one certificate takes",
+            acme({}, { domains: Array.from({ length: 31 }, (_, at) => `d${at}.example.com`) }),
+            "domains: make 101 names for one certificate, and authorities take 100 at most",
         ],
         ["roots that are none", acme({ rootsFile: "package.json" }), "certificates.rootsFile: package.json cannot be read as PEM certificates"],
         ["dns-01 without a writer", dns01({}), "certificates.dnsProvider: is missing, and dns-01 writes a record"],
