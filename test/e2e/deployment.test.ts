@@ -263,13 +263,6 @@ describe("repair", () => {
         expect(await inbox("over IPv4")).toBeDefined();
     });
 
-    test("a volume that was lost is made anew and filled again", async () => {
-        for (const { container } of world.running()) world.docker("rm", "-f", "-v", container);
-        world.docker("volume", "rm", "forwardemail-e2e-keys", "forwardemail-e2e-router");
-        expect((await world.up()).ok).toBe(true);
-        expect(await inbox("over IPv4")).toBeDefined();
-    });
-
     test("a service that is sick is replaced, and never turns green by itself", async () => {
         const id = () => world.docker("inspect", "-f", "{{.Id}}", world.container("pop3")).trim();
         const sick = id();

@@ -36,6 +36,13 @@ test("a release whose worker crashes fails the up and names it; the old release 
     expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
 });
 
+test("a volume that was lost is made anew and filled again", async () => {
+    for (const { container } of world.running()) world.docker("rm", "-f", "-v", container);
+    world.docker("volume", "rm", "forwardemail-e2e-keys", "forwardemail-e2e-router");
+    expect((await world.up()).ok).toBe(true);
+    expect(world.running()).toHaveLength(SERVICE_NAMES.length);
+});
+
 test("a change of the network moves the published ports, on IPv4 and IPv6", async () => {
     const ports = [25, 80, 443, 465, 993, 995];
     const moved = ports.map((port) => port + 2000);
