@@ -60,14 +60,19 @@ export async function remove({ stack }: Pick<Session, "stack">, withData: boolea
     const kept = await protectedResources(stack);
     if (withData) {
         log(`Destroying for good: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);
-        for (const { urn } of kept) protection(stack, "unprotect", urn);
+        protection(stack, "unprotect", kept);
     }
     try {
         await stack.destroy({ excludeProtected: !withData, onEvent: new Progress(log).onEvent, color: "never", suppressProgress: true });
     } catch (error) {
         // Else the next plain down, which promises that data stays, would delete it.
         const left = new Set((await resourcesOf(stack)).map(({ urn }) => urn));
-        for (const { urn } of withData ? kept.filter((one) => left.has(one.urn)) : []) protection(stack, "protect", urn);
+        if (withData)
+            protection(
+                stack,
+                "protect",
+                kept.filter(({ urn }) => left.has(urn)),
+            );
         throw error;
     }
     if (!withData && kept.length > 0) log(`Kept: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);
@@ -78,15 +83,20 @@ async function protectedResources(stack: auto.Stack): Promise<StateResource[]> {
 }
 
 /** By the CLI: importing a changed state would write all secrets into a temporary file. */
-function protection(stack: auto.Stack, change: "protect" | "unprotect", urn: string): void {
+function protection(stack: auto.Stack, change: "protect" | "unprotect", resources: StateResource[]): void {
+    if (resources.length === 0) return;
     const { workDir: cwd, pulumiHome, envVars, pulumiCommand } = stack.workspace;
     const env = { ...process.env, ...envVars, ...(pulumiHome ? { PULUMI_HOME: pulumiHome } : {}) };
-    const { status, stderr } = spawnSync(pulumiCommand.command, ["state", change, urn, "--yes", "--stack", stack.name], {
-        cwd,
-        env,
-        encoding: "utf8",
-    });
-    if (status !== 0) throw new Error(`${describe(urn)} could not be ${change}ed: ${stderr}`);
+    const { status, stderr } = spawnSync(
+        pulumiCommand.command,
+        ["state", change, ...resources.map(({ urn }) => urn), "--yes", "--stack", stack.name],
+        {
+            cwd,
+            env,
+            encoding: "utf8",
+        },
+    );
+    if (status !== 0) throw new Error(`${resources.map(({ urn }) => describe(urn)).join(", ")} could not be ${change}ed: ${stderr}`);
 }
 
 if (require.main === module)
