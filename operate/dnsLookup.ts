@@ -1,6 +1,7 @@
 import { Resolver } from "node:dns/promises";
-import { SocketAddress, isIPv6 } from "node:net";
 import { RecordData } from "../components/dns/records";
+import { rdata } from "../components/dns/zoneFile";
+import { canonical } from "../components/settings/names";
 
 /** What can be asked for: Node 20 asks for no TLSA records. */
 export type Type = Exclude<RecordData["type"], "TLSA"> | "NS";
@@ -11,39 +12,19 @@ export type Lookup = (name: string, type: Type) => Promise<string[]>;
 export type LookupAt = (servers?: string[]) => Lookup;
 
 /** One form of a record's content, whoever tells it: DNS, the plan, a zone's text or the state. */
-export function content(data: RecordData): string {
-    switch (data.type) {
-        case "A":
-        case "AAAA":
-            return address(data.address);
-        case "CNAME":
-            return host(data.target);
-        case "MX":
-            return `${data.preference} ${host(data.target)}`;
-        case "TXT":
-            return data.text;
-        case "SRV":
-            return `${data.priority} ${data.weight} ${data.port} ${host(data.target)}`;
-        case "CAA":
-            return `${data.flags} ${data.tag} ${data.value}`;
-        case "TLSA":
-            return `${data.usage} ${data.selector} ${data.matchingType} ${data.certificate}`;
-    }
-}
+export const content = (data: RecordData): string => contentOf(data.type, rdata(data));
 
 /** The same of what stands in a master file (RFC 1035 §5.1). */
-export function contentOf(type: string, rdata: string): string {
-    if (type === "A" || type === "AAAA") return address(rdata);
-    const strings = [...rdata.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, string]) => string.replace(/\\(.)/g, "$1"));
+export function contentOf(type: string, text: string): string {
+    if (type === "A" || type === "AAAA") return canonical(text);
+    const strings = [...text.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, string]) => string.replace(/\\(.)/g, "$1"));
     if (type === "TXT") return strings.join("");
-    if (type === "CAA") return [...rdata.split(" ", 2), ...strings].join(" ");
-    return rdata.replace(/\S+$/, host);
+    if (type === "CAA") return [...text.split(" ", 2), ...strings].join(" ");
+    return text.replace(/\S+$/, host);
 }
 
 /** In lower case, without the final dot but for the root. */
 const host = (name: string) => name.toLowerCase().replace(/(?<=.)\.$/, "") || ".";
-/** An IPv6 address has many forms. */
-const address = (text: string) => (isIPv6(text) ? new SocketAddress({ address: text, family: "ipv6" }).address : text);
 
 /** Codes of an answer that there is nothing. */
 const NOTHING = ["ENODATA", "ENOTFOUND"];
@@ -53,7 +34,7 @@ export const lookupAt: LookupAt = (servers) => {
     if (servers) resolver.setServers(servers);
     const ask: Record<Type, (name: string) => Promise<string[]>> = {
         A: (name) => resolver.resolve4(name),
-        AAAA: async (name) => (await resolver.resolve6(name)).map(address),
+        AAAA: async (name) => (await resolver.resolve6(name)).map(canonical),
         NS: async (name) => (await resolver.resolveNs(name)).map(host),
         CNAME: async (name) => (await resolver.resolveCname(name)).map(host),
         MX: async (name) => (await resolver.resolveMx(name)).map(({ priority, exchange }) => `${priority} ${host(exchange)}`),

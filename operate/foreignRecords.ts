@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { dnsPlan } from "../components/dns/plan";
+import { dnsPlan, knownValues } from "../components/dns/plan";
 import { DnsRecord, RecordData, records, zoneOf } from "../components/dns/records";
 import type { Problem } from "../components/errors";
-import { EXCHANGER } from "../components/services/catalogue";
 import type { DnsSettings, Settings } from "../components/settings/settings";
 import { LiveZone, LookupAt, Type, content, contentOf, liveZone, lookupAt } from "./dnsLookup";
 import { StateResource, outputsIn } from "./machines";
@@ -15,7 +14,8 @@ import { StateResource, outputsIn } from "./machines";
 export async function findForeignRecords(settings: Settings, resources: StateResource[], at: LookupAt = lookupAt): Promise<Problem[]> {
     const { dns, host } = settings;
     if (!dns) return [];
-    const ours = planned(settings);
+    // An address or a key that is not known yet is nobody's.
+    const ours = records(dnsPlan(settings, knownValues(settings, "")));
     const before = written(resources);
     // What an earlier `up` wrote is not foreign, though the config wants something else now.
     const own = new Set([...ours.map(({ name, data }) => line(name, data.type, content(data))), ...told(outputsIn(resources)), ...before]);
@@ -25,13 +25,6 @@ export async function findForeignRecords(settings: Settings, resources: StateRes
     const sets = new Set(before.map((one) => one.split(" ", 2).join(" ")));
     const there = await Promise.all(places.map((place) => alreadyAt(place, own, sets, dns)));
     return [...foreign.flat(), ...already(there.flat(), dns)];
-}
-
-/** Ours, as far as they are known before; an address or a key that is not is nobody's. */
-function planned(settings: Settings): DnsRecord[] {
-    const [{ ipv4 = "", ipv6 }] = settings.servers;
-    const dkim = Object.keys(settings.dkim).map((selector) => ({ selector, publicKey: "" }));
-    return records(dnsPlan(settings, { exchangers: [{ label: EXCHANGER, ipv4, ipv6 }], dkim, account: "", tlsa: [] }));
 }
 
 /** A record as one text, to find it again. */

@@ -10,29 +10,29 @@ interface Served extends MtaSts {
     exchangers: string[];
 }
 
+type Next = Pick<Settings, "mtaSts" | "domains" | "host">;
+
 /** The policy that the stack serves, as its outputs have it. */
 const served = (outputs: Record<string, unknown>) => outputs.mtaSts as Served | undefined;
 
 /** What stands against the next policy; undefined where nothing does. */
-export function refusePolicy(
-    outputs: Record<string, unknown>,
-    { mtaSts, domains, host }: Pick<Settings, "mtaSts" | "domains" | "host">,
-): string | undefined {
+export function refusePolicy(outputs: Record<string, unknown>, next: Next): string | undefined {
     const now = served(outputs);
     if (now?.mode !== "enforce") return undefined;
-    const gone = now.domains.filter((domain) => !domains.includes(domain));
-    const exchanger = under(host, EXCHANGER);
-    const what = !mtaSts
-        ? "dns.mtaSts.mode: got off"
-        : gone.length > 0
-          ? `domains: ${gone.join(", ")} is left out`
-          : !now.exchangers.includes(exchanger)
-            ? `host: got ${host}, so that mail would go to ${exchanger}`
-            : undefined;
+    const what = dropped(now, next);
     return (
         what &&
         `${what}, while senders have a policy that enforces, for ${days(now)}: they would refuse to deliver.\n  fix: set dns.mtaSts.mode to none, run up, wait ${days(now)}, and then make this change (RFC 8461 §8.3)`
     );
+}
+
+/** What the next config takes away from senders that keep the policy. */
+function dropped(now: Served, { mtaSts, domains, host }: Next): string | undefined {
+    const gone = now.domains.filter((domain) => !domains.includes(domain));
+    const exchanger = under(host, EXCHANGER);
+    if (!mtaSts) return "dns.mtaSts.mode: got off";
+    if (gone.length > 0) return `domains: ${gone.join(", ")} is left out`;
+    return now.exchangers.includes(exchanger) ? undefined : `host: got ${host}, so that mail would go to ${exchanger}`;
 }
 
 /** What stands against taking the deployment away; undefined where nothing does, or `said` so. */

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { EXAMPLE, dnsPlan } from "../components/dns/plan";
+import { dnsPlan, knownValues } from "../components/dns/plan";
 import { records } from "../components/dns/records";
 import { recordTable } from "../components/dns/zoneFile";
 import type { Settings } from "../components/settings/settings";
@@ -43,14 +43,9 @@ function decisions({ certificates, dns }: Settings): string {
     return `certificates: ${certificates.issuer}; DNS records: ${dns?.provider ?? "none"}\n`;
 }
 
-const LATER = "(made by up)";
-
 function recordsOf(settings: Settings): string {
     if (!settings.dns) return "No DNS records: dns.provider is none.\n";
-    const [{ ipv4 = LATER, ipv6 }] = settings.servers;
-    const dkim = Object.keys(settings.dkim).map((selector) => ({ selector, publicKey: LATER }));
-    const values = { ...EXAMPLE, exchangers: [{ ...EXAMPLE.exchangers[0], ipv4, ipv6 }], dkim, account: LATER };
-    return recordTable(records(dnsPlan(settings, values)));
+    return recordTable(records(dnsPlan(settings, knownValues(settings, "(made by up)"))));
 }
 
 /** Resources under their parents, one line each, with what decides their life. */

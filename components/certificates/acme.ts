@@ -11,6 +11,7 @@ import { ROUTER_DIRECTORY } from "../services/policies";
 import { bodyOf } from "../services/secrets";
 import { certificateNames } from "../settings/dns";
 import { AcmeSettings, Settings } from "../settings/settings";
+import { EC } from "./certificates";
 import { REGISTER, SECRETS as SECRETS_ON_HOST, SET_UP, UNDO_SECRETS, UNDO_SET_UP } from "./host/setUp";
 
 export interface AcmeAccountArgs {
@@ -20,8 +21,6 @@ export interface AcmeAccountArgs {
     key: pulumi.Output<string>;
     server: Server;
 }
-
-const EC = { algorithm: "ECDSA", ecdsaCurve: "P256" };
 
 /** Keys of the certificate: what servers that send mail may see, and what TLSA records name. */
 export interface CertificateKeys {

@@ -37,6 +37,9 @@ export function createCertificate(name: string, settings: CertificateSettings, n
 
 const YEAR_HOURS = 8760;
 
+/** What keys of certificates and accounts are. */
+export const EC = { algorithm: "ECDSA", ecdsaCurve: "P256" };
+
 /** A certificate authority of the stack's own, for machines where no public one can reach: dev and rehearsal. */
 export class PrivateAuthority extends pulumi.ComponentResource {
     public readonly certificate: Certificate;
@@ -46,7 +49,7 @@ export class PrivateAuthority extends pulumi.ComponentResource {
         super("forwardemail:certificates:PrivateAuthority", `${name}-authority`, {}, opts);
         const own = { parent: this };
         // Protected, because browsers and mail clients of the operator trust this one.
-        const authorityKey = new tls.PrivateKey(`${name}-authority-key`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { ...own, protect: true });
+        const authorityKey = new tls.PrivateKey(`${name}-authority-key`, EC, { ...own, protect: true });
         const authority = new tls.SelfSignedCert(
             `${name}-authority-cert`,
             {
@@ -59,7 +62,7 @@ export class PrivateAuthority extends pulumi.ComponentResource {
             },
             { ...own, protect: true },
         );
-        const privateKeyPem = key ?? new tls.PrivateKey(`${name}-key`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, own).privateKeyPem;
+        const privateKeyPem = key ?? new tls.PrivateKey(`${name}-key`, EC, own).privateKeyPem;
         const request = new tls.CertRequest(`${name}-request`, { privateKeyPem, subject: { commonName: names[0] }, dnsNames: names }, own);
         const leaf = new tls.LocallySignedCert(
             `${name}-cert`,

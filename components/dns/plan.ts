@@ -33,6 +33,17 @@ function caaOf(certificates: CertificateSettings): DnsPlan["caa"] {
     return { issuer, challenge: challenge.type, wildcard: extraNames.some((name) => name.startsWith("*.")), contact };
 }
 
+/** Values as far as the settings tell them; `filler` is in the place of those that only a server and keys have. */
+export function knownValues({ servers, dkim }: Pick<Settings, "servers" | "dkim">, filler: string): Values {
+    const [{ ipv4 = filler, ipv6 }] = servers;
+    return {
+        exchangers: [{ label: EXCHANGER, ipv4, ipv6 }],
+        dkim: Object.keys(dkim).map((selector) => ({ selector, publicKey: filler })),
+        account: filler,
+        tlsa: [],
+    };
+}
+
 /** Values in place of those that only a server and keys have: enough to see which records there will be. */
 export const EXAMPLE: Values = {
     exchangers: [{ label: EXCHANGER, ipv4: "192.0.2.1" }],

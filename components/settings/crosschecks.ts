@@ -4,7 +4,7 @@ import { Problem } from "../errors";
 import { CATALOGUE, ServiceName } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
-import { checkAcme, checkAddresses, checkDkim, checkNames, checkPolicies, checkWriter, checkZones, namesOf } from "./dns";
+import { checkAcme, checkAddresses, checkDkim, checkNameCount, checkNames, checkPolicies, checkWriter, checkZones, namesOf } from "./dns";
 import { Config } from "./schema";
 import { checkServers, duplicates } from "./servers";
 
@@ -27,6 +27,7 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
             needs: ["host", "domains", "profile", "servers", "dns", "certificates", "domainRecords"],
             find: () => checkNames(config, raw),
         },
+        { needs: ["host", "domains", "profile", "dns", "certificates"], find: () => checkNameCount(config) },
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());

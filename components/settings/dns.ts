@@ -81,10 +81,6 @@ function challengeOf(acme: Acme, config: Config, raw: RawConfig): Challenge {
     return { type: "dns-01", provider, environment: environment[provider], secretVariable: VARIABLES[provider].secret, secret };
 }
 
-/** https://letsencrypt.org/docs/rate-limits/; others have the same. */
-const MOST_NAMES = 100;
-const AUTOCONFIG_OFF = "set dns.autoconfig to false, which leaves two names less for each domain, or serve fewer domains from one deployment";
-
 /** Names of authorities in CAA records, by the host of their directory. */
 const CAA_ISSUERS: Record<string, string> = {
     "acme-v02.api.letsencrypt.org": "letsencrypt.org",
@@ -223,6 +219,23 @@ export function checkNames(config: Config, raw: RawConfig): Problem[] {
     }));
 }
 
+/** https://letsencrypt.org/docs/rate-limits/; others have the same. */
+const MOST_NAMES = 100;
+
+/** Whether one certificate can have all names. */
+export function checkNameCount(config: Config): Problem[] {
+    if (config.certificates.issuer !== "acme") return [];
+    const names = namesOf(config).length + config.certificates.extraNames.length;
+    if (names <= MOST_NAMES) return [];
+    return [
+        {
+            key: "domains",
+            message: `make ${names} names for one certificate, and authorities take ${MOST_NAMES} at most`,
+            fix: "set dns.autoconfig to false, which leaves two names less for each domain, or serve fewer domains from one deployment",
+        },
+    ];
+}
+
 /** A part that is broken has no selector here: it can hide a problem, not make one up. */
 export function checkDkim({ dkim, domainRecords, host }: Config): Problem[] {
     const problems: Problem[] = [];
@@ -260,8 +273,6 @@ export function checkAcme(config: Config, raw: RawConfig, directory: string): Pr
             report(at("extraNames"), `got ${name} with http-01, which cannot show a wildcard`, `set ${at("challenge")} to dns-01, or remove it`);
     if (acme.staging && acme.directory !== LETS_ENCRYPT)
         report(at("staging"), "got true together with a directory of another authority", "remove one of them");
-    const names = namesOf(config).length + acme.extraNames.length;
-    if (names > MOST_NAMES) report("domains", `make ${names} names for one certificate, and authorities take ${MOST_NAMES} at most`, AUTOCONFIG_OFF);
     if (acme.rootsFile !== undefined && !isReadable(directory, acme.rootsFile))
         report(at("rootsFile"), `${acme.rootsFile} cannot be read as PEM certificates`, "name a PEM file");
     if (acme.challenge === "http-01") {
