@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { Backups, Repository } from "./backups/backups";
 import { AcmeCertificate, certificateKeys } from "./certificates/acme";
 import { createCertificate } from "./certificates/certificates";
 import { Dns } from "./dns/dns";
@@ -34,24 +35,32 @@ export interface Outputs {
     reverse?: pulumi.Output<Record<string, string>>;
     /** Policy that senders may have cached for its maxAge, with the domains that it is for and the servers that it names. */
     mtaSts?: MtaSts & { domains: string[]; exchangers: string[] };
+    /** Where the backup sets are, the passphrase that opens them (keep it apart from the stack), and the key that may prune. Secret. */
+    backups?: pulumi.Output<Repository>;
+    /** What a restore brought back. Secret. */
+    restoredSecrets?: pulumi.Output<Record<string, string>>;
     /** The private certificate authority to trust, on stacks that have one. */
     authority?: pulumi.Output<string>;
 }
 
-/** The whole deployment, top to bottom: secrets, keys, server, services, DNS, certificate. */
+/** The whole deployment, top to bottom: server, backups, secrets, keys, services, DNS, certificate. */
 export function deploy(settings: Settings): Outputs {
     const { name } = settings;
-    const secrets = new DeploymentSecrets(name, settings);
-    const issuer = settings.certificates.issuer === "acme" ? settings.certificates : undefined;
-    const keys = issuer && certificateKeys(name, issuer);
-    const certificate = createCertificate(name, settings.certificates, certificateNames(settings), keys?.key);
-
     const [place] = settings.servers;
     const instance = createInstance(settings, place);
     const server = createServer(settings, place, instance);
     const onServer = { providers: [server.provider], transformations: [boundTo(server)] };
-    const acme = keys && new AcmeCertificate(name, { settings, acme: issuer!, key: keys.key, server }, onServer);
-    const services = new Services(name, { settings, server, secrets, certificate }, onServer);
+    const backups = settings.backups && new Backups(name, { settings, backups: settings.backups, server }, onServer);
+    const restored = backups?.restored?.done;
+    const recovered = settings.recovered ?? backups?.restored?.secrets;
+
+    const secrets = new DeploymentSecrets(name, settings, recovered);
+    const issuer = settings.certificates.issuer === "acme" ? settings.certificates : undefined;
+    const keys = issuer && certificateKeys(name, issuer, recovered);
+    const certificate = createCertificate(name, settings.certificates, certificateNames(settings), keys?.key);
+    const acme = keys && new AcmeCertificate(name, { settings, acme: issuer!, key: keys.key, server, recovered, restored }, onServer);
+    const services = new Services(name, { settings, server, secrets, certificate, restored }, onServer);
+    backups?.schedule(secrets, { ...keys?.all, ...(acme ? { acmeAccountKey: acme.accountKey } : {}) }, [services]);
 
     const addresses = { ipv4: place.ipv4 ?? server.address!, ipv6: place.ipv6 };
     const dkim = secrets.dkimPublicKeys;
@@ -67,6 +76,8 @@ export function deploy(settings: Settings): Outputs {
         address: server.address,
         firstRun: pulumi.secret(secrets.values.adminPassword.apply((password) => ({ username: "admin", password }))),
         authority: certificate.authority,
+        backups: backups?.repository,
+        restoredSecrets: backups?.restored?.secrets,
         zone: dns?.zoneFiles,
         records: dns?.table,
         reverse: dns && reverseNames(settings, addresses),

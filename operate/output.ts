@@ -5,7 +5,7 @@ const HELP = `npm run -s output -- NAME [KEY] [--stack STACK] [--rehearse]
 
 Prints an output of the stack: url, endpoints, version, address (of a server over SSH or on AWS), firstRun (user and password of the
 first-run page), authority, zone (lines for the master file of each zone), records (the same as a table), reverse (names for the
-reverse DNS of the addresses), mtaSts.
+reverse DNS of the addresses), mtaSts, backups (where the sets are, and the passphrase that opens them), restoredSecrets.
 
   KEY   prints one entry of it alone, such as: zone example.com; of a single zone, that one is printed without it
 `;

@@ -55,7 +55,11 @@ export function reference(): string {
         sshKey: "private key for servers that are reached over SSH; without one, ssh's own agent and files are used",
         cloudflareToken: "token of Cloudflare's API (DNS: Edit of the zones), for dns.provider cloudflare; it stays with Pulumi",
         acmeDnsCredential: "what the server writes DNS-01 records with: token of Cloudflare, secret access key of AWS, or TSIG secret in base64",
-        alertWebhook: 'URL that is told, by a POST with JSON {"text": …}, when a certificate cannot be renewed',
+        alertWebhook: 'URL that is told, by a POST with JSON {"text": …}, when a certificate cannot be renewed or a backup is overdue',
+        backupSecretKey: "secret of backups.accessKeyId: the server writes the backup sets with it",
+        backupPruneSecretKey: "secret of backups.pruneAccessKeyId: `npm run prune` deletes old sets with it; it is never left on the server",
+        backupPassphrase: "opens every backup set. Generated unless given; keep it apart from the stack: without it no set can be read",
+        restoredSecrets: "secrets and keys of the set that `npm run restore` brought back, JSON",
     });
     return `# Configuration
 
@@ -68,7 +72,7 @@ ${rows.join("\n")}
 
 ## Secrets
 
-All but \`certificateKey\` and \`sshKey\` are generated once and protected. To bring old ones, in a restore or a migration, or to give the
+The first nine, \`dkimKey\` and \`backupPassphrase\` are generated once and protected. To bring old ones, in a restore or a migration, or to give the
 key of a certificate or a server: \`pulumi config set --secret KEY\`.
 
 | key | what it is |

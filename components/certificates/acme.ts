@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
@@ -8,7 +8,7 @@ import { Server } from "../server/server";
 import { CATALOGUE, servicesOf } from "../services/catalogue";
 import { Place, createPlace } from "../services/files";
 import { ROUTER_DIRECTORY } from "../services/policies";
-import { bodyOf } from "../services/secrets";
+import { Recovered, bodyOf, recoveredOr } from "../services/secrets";
 import { certificateNames } from "../settings/dns";
 import { AcmeSettings, Settings } from "../settings/settings";
 import { EC } from "./certificates";
@@ -20,12 +20,17 @@ export interface AcmeAccountArgs {
     /** PEM of the certificate's key. */
     key: pulumi.Output<string>;
     server: Server;
+    /** Secrets of a set, and what brings back its files: the account stays the same. */
+    recovered?: Recovered;
+    restored?: pulumi.Resource;
 }
 
 /** Keys of the certificate: what servers that send mail may see, and what TLSA records name. */
 export interface CertificateKeys {
     /** PEM of the one in use. */
     key: pulumi.Output<string>;
+    /** PEM of all, by their names in a backup set. Secret. */
+    all: Record<string, pulumi.Output<string>>;
     /** That one, the one before and the next. */
     publicKeys: Array<{ number: number; publicKey: pulumi.Output<string> }>;
 }
@@ -34,15 +39,27 @@ export interface CertificateKeys {
  * The next key is published before it is used; the one before stays until then, because the server shows it until it has a new
  * certificate.
  */
-export function certificateKeys(name: string, { key: current }: AcmeSettings): CertificateKeys {
+export function certificateKeys(name: string, { key: current }: AcmeSettings, recovered?: Recovered): CertificateKeys {
     const keys = [current - 1, current, current + 1]
         .filter((number) => number > 0)
-        .map((number) => ({ number, made: new tls.PrivateKey(`${name}-certificate-key-${number}`, EC) }));
+        .map((number) => {
+            const made = new tls.PrivateKey(`${name}-certificate-key-${number}`, EC);
+            return { number, pem: recoveredOr(recovered, keyName(number), made.privateKeyPem), made };
+        });
     return {
-        key: keys.find(({ number }) => number === current)!.made.privateKeyPem,
-        publicKeys: keys.map(({ number, made }) => ({ number, publicKey: made.publicKeyPem.apply(fingerprint) })),
+        key: keys.find(({ number }) => number === current)!.pem,
+        all: Object.fromEntries(keys.map(({ number, pem }) => [keyName(number), pem])),
+        publicKeys: keys.map(({ number, pem, made }) => ({
+            number,
+            publicKey: recovered ? pulumi.unsecret(pem.apply(publicPem)).apply(fingerprint) : made.publicKeyPem.apply(fingerprint),
+        })),
     };
 }
+
+/** Name of a certificate's key in a backup set. */
+const keyName = (number: number) => `certificateKey.${number}`;
+
+const publicPem = (pem: string) => createPublicKey(pem).export({ type: "spki", format: "pem" }) as string;
 
 /** Where the files of a certificate go. */
 export interface Installed {
@@ -61,6 +78,8 @@ export interface Installed {
 export class AcmeCertificate extends pulumi.ComponentResource {
     /** URL of the account. */
     public readonly account: pulumi.Output<string>;
+    /** PEM. Secret. */
+    public readonly accountKey: pulumi.Output<string>;
     private readonly place: Place;
     private readonly registered: ReturnType<Server["run"]>;
 
@@ -77,12 +96,13 @@ export class AcmeCertificate extends pulumi.ComponentResource {
             { parent: this, dependsOn: [server.ready] },
         );
         // Not protected, so that another issuer can take its place: the CAA records that name the account go with it.
-        const accountKey = new tls.PrivateKey(`${name}-acme-account-key`, EC, { parent: this });
+        const made = new tls.PrivateKey(`${name}-acme-account-key`, EC, { parent: this });
+        this.accountKey = recoveredOr(args.recovered, "acmeAccountKey", made.privateKeyPem);
         this.place = createPlace("acme", { name: settings.name, directory: settings.data.directory }, { parent: this });
         this.registered = server.run(
             `${name}-acme-account`,
-            { script: REGISTER, environment: { ...this.lego(), ...(acme.roots ? { ROOTS: acme.roots } : {}) }, stdin: accountKey.privateKeyPem },
-            { parent: this, dependsOn: [image] },
+            { script: REGISTER, environment: { ...this.lego(), ...(acme.roots ? { ROOTS: acme.roots } : {}) }, stdin: this.accountKey },
+            { parent: this, dependsOn: [image, ...(args.restored ? [args.restored] : [])] },
         );
         this.account = pulumi.unsecret(this.registered.stdout.apply((text) => text.trim())); // CAA records name it
         this.registerOutputs({ account: this.account });

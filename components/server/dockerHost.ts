@@ -89,7 +89,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
 
     run(
         name: string,
-        { script, environment, seesPreviousOutput, stdin, remove, confirm, patience }: HostScript,
+        { script, environment, seesPreviousOutput, secretOutput, stdin, remove, confirm, patience }: HostScript,
         opts: pulumi.CustomResourceOptions,
     ): command.local.Command {
         const { dockerHost, machine } = this.args;
@@ -110,10 +110,15 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
                 environment: variables,
                 stdin,
                 // A script whose output could echo its secret input stays silent; its error output is still reported when it fails.
-                logging: stdin === undefined ? command.local.Logging.Stderr : command.local.Logging.None,
+                logging: stdin === undefined && !secretOutput ? command.local.Logging.Stderr : command.local.Logging.None,
                 addPreviousOutputInEnv: seesPreviousOutput ?? false,
             },
-            { ...opts, deleteBeforeReplace: true, deletedWith: machine?.instance },
+            {
+                ...opts,
+                deleteBeforeReplace: true,
+                deletedWith: machine?.instance,
+                ...(secretOutput ? { additionalSecretOutputs: ["stdout"] } : {}),
+            },
         );
     }
 }

@@ -12,6 +12,8 @@ export interface HostScript {
     seesPreviousOutput?: boolean;
     /** Secrets of the script, read from standard input: never on a command line. */
     stdin?: pulumi.Input<string>;
+    /** Its output is a secret. @default false */
+    secretOutput?: boolean;
     /** Script that takes it back, when the resource goes. */
     remove?: string;
     /** Script that runs after this one over a connection of its own: for what could have cut the connection off. Over SSH only. */

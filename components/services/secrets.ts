@@ -31,17 +31,20 @@ export class DeploymentSecrets extends pulumi.ComponentResource {
     public readonly values: Secrets;
     /** RSA 2048, which every verifier takes (RFC 8301 §3.2), in the PEM that OpenSSL's genrsa writes. Secret. */
     public readonly dkimKey: pulumi.Output<string>;
+    /** PEM by selector. Secret. */
+    public readonly dkimKeys: Record<string, pulumi.Output<string>>;
     /** Base64 of each selector's public key in DER form, in the order of the selectors. */
     public readonly dkimPublicKeys: Record<string, pulumi.Output<string>>;
 
-    constructor(name: string, given: Given, opts?: pulumi.ComponentResourceOptions) {
+    constructor(name: string, given: Given, recovered?: Recovered, opts?: pulumi.ComponentResourceOptions) {
         super("forwardemail:services:DeploymentSecrets", `${name}-secrets`, {}, opts);
         const keep = { parent: this, protect: true };
         const names = Object.keys(SECRETS) as SecretName[];
         this.values = Object.fromEntries(
-            names.map((key) => [key, pulumi.secret(choose(given.secrets[key], generate(`${name}-${key}`, key, keep)))]),
+            names.map((key) => [key, pulumi.secret(given.secrets[key] ?? recoveredOr(recovered, key, generate(`${name}-${key}`, key, keep)))]),
         ) as Secrets;
-        const keys = dkimKeys(name, given, { parent: this });
+        const keys = dkimKeys(name, given, recovered, { parent: this });
+        this.dkimKeys = Object.fromEntries(Object.entries(keys).map(([selector, { privateKey }]) => [selector, privateKey]));
         this.dkimKey = keys[activeSelector(given.dkim)].privateKey;
         this.dkimPublicKeys = Object.fromEntries(Object.entries(keys).map(([selector, { publicKey }]) => [selector, publicKey]));
         this.registerOutputs({});
@@ -68,13 +71,19 @@ export const activeSelector = (dkim: Settings["dkim"]): string => Object.keys(dk
  * A key for each selector. The active one is protected: it must be retired, and so stay published while mail that it signed is under way,
  * before it can be taken out of the config.
  */
-function dkimKeys(name: string, { dkim, dkimKey }: Given, opts: pulumi.CustomResourceOptions): Record<string, DkimPair> {
+function dkimKeys(
+    name: string,
+    { dkim, dkimKey }: Given,
+    recovered: Recovered | undefined,
+    opts: pulumi.CustomResourceOptions,
+): Record<string, DkimPair> {
     const key = (selector: string) => {
         const own = selector === "default" ? `${name}-dkim` : `${name}-dkim-${selector}`;
         const made = new tls.PrivateKey(own, { algorithm: "RSA", rsaBits: 2048 }, { ...opts, protect: dkim[selector] === "active" });
-        const imported = selector === "default" ? dkimKey : undefined; // no order would do: Pulumi sorts maps of the config
+        const given = selector === "default" ? dkimKey : undefined; // no order would do: Pulumi sorts maps of the config
+        const imported = given ?? (recovered && recoveredOr(recovered, `dkimKeys.${selector}`, made.privateKeyPem));
         return {
-            privateKey: pulumi.secret(choose(imported, made.privateKeyPem)),
+            privateKey: pulumi.secret(imported ?? made.privateKeyPem),
             publicKey: imported ? pulumi.unsecret(imported.apply(publicKeyOf)) : made.publicKeyPem.apply(bodyOf),
         };
     };
@@ -86,9 +95,12 @@ export const bodyOf = (pem: string): string => pem.replace(/-----[^-]+-----|\s/g
 
 const publicKeyOf = (pem: string): string => createPublicKey(pem).export({ type: "spki", format: "der" }).toString("base64");
 
-/** A given value wins. The generated one is declared all the same: leaving a protected resource out would fail every `up`. */
-function choose(given: pulumi.Output<string> | undefined, generated: pulumi.Output<string>): pulumi.Output<string> {
-    return given ?? generated;
+/** Secrets of a backup set, by the names of the config; others are `certificateKey.N`, `acmeAccountKey` and `dkimKeys.SELECTOR`. */
+export type Recovered = pulumi.Output<Record<string, string>>;
+
+/** What a set has of it. The generated one is declared all the same: leaving a protected resource out would fail every `up`. */
+export function recoveredOr(recovered: Recovered | undefined, key: string, generated: pulumi.Output<string>): pulumi.Output<string> {
+    return recovered ? pulumi.all([recovered, generated]).apply(([all, made]) => all[key] ?? made) : generated;
 }
 
 /**

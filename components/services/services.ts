@@ -21,6 +21,8 @@ export interface ServicesArgs {
     server: Server;
     secrets: DeploymentSecrets;
     certificate: Certificate;
+    /** What brings data from a backup set, before anything touches the stores. */
+    restored?: pulumi.Resource;
 }
 
 /** Every container of a deployment on one server, with its network, data and keys. */
@@ -72,10 +74,14 @@ export class Services extends pulumi.ComponentResource {
     }
 
     private claimStores(): Record<StoreName, Store> {
-        const { settings, server, secrets } = this.args;
+        const { settings, server, secrets, restored } = this.args;
         const marks = fingerprints(secrets.values);
         const claim = (role: StoreName, image: ServiceImage, user: string) =>
-            new Store(role, { server, name: settings.name, ...settings.data, image: this.image(image), user, fingerprints: marks }, { parent: this });
+            new Store(
+                role,
+                { server, name: settings.name, ...settings.data, image: this.image(image), user, fingerprints: marks, restored },
+                { parent: this },
+            );
         return {
             mongodb: claim("mongodb", "mongodb", CATALOGUE.mongodb.user),
             redis: claim("redis", "redis", CATALOGUE.redis.user),

@@ -16,6 +16,8 @@ export interface StoreArgs {
     fingerprints: pulumi.Input<string>;
     /** Accept data that carries no mark, such as an import. */
     adopt: boolean;
+    /** What brings data from a backup set. */
+    restored?: pulumi.Resource;
 }
 
 /**
@@ -44,7 +46,7 @@ export class Store extends pulumi.ComponentResource {
                     MARK: pulumi.interpolate`deployment ${args.name}\n${args.fingerprints}`,
                 },
             },
-            { parent: this, dependsOn: [args.image.pulled] },
+            { parent: this, dependsOn: [args.image.pulled, ...(args.restored ? [args.restored] : [])] },
         );
         this.registerOutputs({ source: this.place.source });
     }

@@ -3,6 +3,7 @@ import * as path from "node:path";
 import { Problem } from "../errors";
 import { CATALOGUE, ServiceName } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
+import { checkBackups } from "./backups";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
 import { checkAcme, checkAddresses, checkDkim, checkNameCount, checkNames, checkPolicies, checkWriter, checkZones, namesOf } from "./dns";
 import { Config } from "./schema";
@@ -28,6 +29,7 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
             find: () => checkNames(config, raw),
         },
         { needs: ["host", "domains", "profile", "dns", "certificates"], find: () => checkNameCount(config) },
+        { needs: ["backups", "restoreFrom"], find: () => checkBackups(config, raw) },
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());

@@ -6,6 +6,7 @@ import { CATALOGUE, SERVICE_NAMES, ServiceName } from "../services/catalogue";
 import { SECRETS, SecretName } from "../services/secrets";
 import { crossChecks } from "./crosschecks";
 import { Lock, parseLock, selectImages } from "./images";
+import { backupsOf } from "./backups";
 import { Context, RawConfig, nearNamespaces, parse, readProjectFile } from "./parse";
 import { acmeOf, dnsOf, mailDomains } from "./dns";
 import { Config } from "./schema";
@@ -49,6 +50,8 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         certificates: certificates(config, raw, context.directory),
         firewall: config.firewall,
         data: { ...config.data, directory: dataDirectory(config) },
+        recovered: raw.restoredSecrets ? pulumi.secret(JSON.parse(raw.restoredSecrets) as Record<string, string>) : undefined,
+        backups: backupsOf(config, raw, name),
         memoryMb: Object.fromEntries(SERVICE_NAMES.map((s) => [s, config.services[s]?.memory ?? CATALOGUE[s].memoryMb])) as Record<
             ServiceName,
             number

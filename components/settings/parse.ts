@@ -39,6 +39,7 @@ export interface Parsed {
 export const SECRET_KEYS: string[] = [
     ...Object.keys(SECRETS),
     ...["dkimKey", "certificateKey", "sshKey", "cloudflareToken", "acmeDnsCredential", "alertWebhook"],
+    ...["backupPassphrase", "backupSecretKey", "backupPruneSecretKey", "restoredSecrets"],
 ];
 
 /** Structure only: types, formats, unknown keys. All problems at once; the checks across keys follow in crosschecks.ts. */
@@ -164,6 +165,8 @@ function checkSecret(key: string, value: string, encrypted: boolean): Problem[] 
         return [{ key, message: "is not an RSA private key of 1024 bits or more in PEM (RFC 8301 §3.2)", fix }];
     if (key === "sshKey" && !/^-----BEGIN [A-Z ]*PRIVATE KEY-----\n/.test(value))
         return [{ key, message: "is not a private key of SSH", fix: "pulumi config set --secret sshKey < ~/.ssh/id_ed25519" }];
+    if (key === "restoredSecrets" && !isJson(value))
+        return [{ key, message: "is not JSON, wanted what npm run restore wrote", fix: "npm run restore writes it" }];
     if (key === "alertWebhook" && !/^https?:\/\/\S+$/.test(value)) return [{ key, message: "is not a URL of http or https", fix }];
     if (!(key in SECRETS)) return [];
     const { format, length, what } = SECRETS[key as SecretName];
@@ -175,6 +178,14 @@ function checkSecret(key: string, value: string, encrypted: boolean): Problem[] 
               : [/^[A-Za-z0-9]{16,64}$/, "16 to 64 letters and digits"];
     if (pattern.test(value) && Number.isNaN(Number(value))) return [];
     return [{ key, message: `got ${value.length} characters that do not fit, wanted ${wanted}, not readable as a number (${what})`, fix }];
+}
+
+function isJson(text: string): boolean {
+    try {
+        return typeof JSON.parse(text) === "object";
+    } catch {
+        return false;
+    }
 }
 
 function isRsaKey(pem: string): boolean {

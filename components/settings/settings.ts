@@ -46,8 +46,48 @@ export interface Settings {
     dkimKey?: pulumi.Output<string>;
     /** Is told when a certificate cannot be renewed: a URL that takes a POST. */
     alertWebhook?: pulumi.Output<string>;
+    /** Secrets that a restore brought back: used where the config gives no other. */
+    recovered?: pulumi.Output<Record<string, string>>;
+    /** Where sets go, and how often; unset, there are no backups. */
+    backups?: BackupSettings;
     /** Private key for servers that are reached over SSH; without one, ssh uses the operator's agent and files. */
     sshKey?: pulumi.Output<string>;
+}
+
+/** A key of an S3-compatible store. */
+export interface BucketKey {
+    accessKeyId: pulumi.Input<string>;
+    /** Secret. */
+    secretAccessKey: pulumi.Input<string>;
+}
+
+/** Encrypted sets of everything in a bucket. */
+export interface BackupSettings {
+    endpoint: string;
+    bucket: string;
+    region?: string;
+    pathStyle: boolean;
+    /** Folder of this deployment in the bucket. */
+    prefix: string;
+    /** The server's. */
+    key: BucketKey;
+    /** Of whoever prunes. */
+    pruneKey: BucketKey;
+    /** Given instead of generated. Without it no set can be read. */
+    passphrase?: pulumi.Output<string>;
+    /** Hours between two sets. */
+    hours: number;
+    /** How old the newest set may be, in hours. */
+    rpoHours: number;
+    /** How long one an hour, a day, a week, a month is kept, as restic writes it. */
+    keep: Record<"hourly" | "daily" | "weekly" | "monthly", string>;
+    /** Limit of the upload in KiB a second. */
+    uploadKiB?: number;
+    cpus: number;
+    /** How often the server tries a restore by itself. */
+    drill: "never" | "weekly" | "monthly";
+    /** Set that an empty deployment begins with. */
+    restoreFrom?: string;
 }
 
 export interface Image {

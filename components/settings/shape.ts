@@ -72,6 +72,8 @@ export const EXAMPLES: Record<string, string> = {
     "dns.mtaSts": "{mode: testing}",
     "dns.keep": '{"example.com TXT": ["google-site-verification=…"]}',
     "dns.keep.*": '["google-site-verification=…"]',
+    backups: "{provider: s3, bucket: my-mail-backups, endpoint: https://s3.example.com, accessKeyId: ID}",
+    "backups.keep": "{hourly: 2d, daily: 14d}",
     dkim: "{default: active}",
     domainRecords: "{}",
     "domainRecords.*": "{selector: fe-1, publicKey: MIIB…}",

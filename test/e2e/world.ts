@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
+import { parse } from "yaml";
 import type { OutputMap } from "@pulumi/pulumi/automation";
 import { Lock, parseLock } from "../../components/settings/images";
 import { Converged, converge } from "../../operate/converge";
@@ -53,6 +54,14 @@ export class World {
         const config = { ...this.config, ...changes };
         this.session = await openStack(STACK, config, this.rehearsal);
         this.config = config; // one that is refused does not stay
+    }
+
+    /** `pulumi config set --secret`: later calls keep it. The passphrase of the stack encrypts it, and a new stack needs it again. */
+    async secret(key: string, value: string): Promise<void> {
+        const { stack } = this.session;
+        await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
+        const file = parse(readFileSync(path.join(stack.workspace.workDir, `Pulumi.${STACK}.yaml`), "utf8")) as { config: Record<string, unknown> };
+        this.config = { ...this.config, [`forwardemail:${key}`]: file.config[`forwardemail:${key}`] };
     }
 
     /** `npm run up` with changes to the config. */

@@ -124,9 +124,15 @@ describe("documentation: README.md", () => {
         // A first preview: what providers would make is not known, so nothing asks for it.
         const mocks = { newResource: ({ inputs }: pulumi.runtime.MockResourceArgs) => ({ id: undefined, state: inputs }), call: () => ({}) };
         const outputs = new Set<string>();
+        const backups = {
+            "forwardemail:backups": { provider: "s3", bucket: "sets", endpoint: "https://s3.example.com", accessKeyId: "KEY" },
+            "forwardemail:backupSecretKey": { secure: "v1:x" },
+            "forwardemail:backupPassphrase": { secure: "v1:x" },
+            "forwardemail:restoreFrom": "latest",
+        };
         for (const stack of ["dev", "prod.example"]) {
             await pulumi.runtime.setMocks(mocks, "forwardemail", stack, true, "organization");
-            for (const name of Object.keys(deploy(settingsFrom(stack, readStackFile(stack).config ?? {}, { allowUnpinned: true }))))
+            for (const name of Object.keys(deploy(settingsFrom(stack, { ...readStackFile(stack).config, ...backups }, { allowUnpinned: true }))))
                 outputs.add(name);
             await pulumi.runtime.disconnect();
         }

@@ -51,7 +51,16 @@ const HOST_KEY = `ssh-ed25519 ${"A".repeat(68)}`;
 const AWS = { region: "eu-central-1", authorizedKeys: [`ssh-ed25519 ${"B".repeat(68)} me@laptop`] };
 const onAws = (keys: object = {}, server: object = {}) => ({ servers: [{ name: "a", kind: "aws", aws: { ...AWS, ...keys }, ...server }] });
 
+const BACKUPS = { provider: "s3", bucket: "sets", endpoint: "https://s3.example.com", accessKeyId: "KEY" };
+const backup = (keys: object = {}, more: object = {}) => ({ backups: { ...BACKUPS, ...keys }, backupSecretKey: "x", ...more });
+
 describe("a good config", () => {
+    test("a bucket and its key are all that backups need", () => {
+        const { backups } = build(backup());
+        expect(backups).toMatchObject({ prefix: "forwardemail-test", hours: 6, rpoHours: 12, pathStyle: true, keep: { daily: "14d" } });
+        expect(build({}).backups).toBeUndefined();
+    });
+
     test("addresses are in the form that DNS tools print, mail addresses in lower case", () => {
         const server = { name: "a", kind: "ssh", address: "192.0.2.1", ipv6: "2001:0DB8:0::0007", hostKey: HOST_KEY };
         const settings = build({ servers: [server], network: { ipv6: true }, dns: { dmarc: { reports: "Dmarc@Example.com" } } });
@@ -620,6 +629,41 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
             dns01({ extraNames: ["www.example.com", "*.other.org"], dnsProvider: "cloudflare" }, { dns: { zones: [{ name: "example.com" }] } }),
             "certificates.extraNames: *.other.org is in none of dns.zones: example.com",
         ],
+        ["backups without a bucket", backup({ bucket: undefined }), "backups.bucket: is missing, and provider s3 needs it"],
+        ["backups without an endpoint", backup({ endpoint: undefined }), "backups.endpoint: is missing, and provider s3 needs it"],
+        ["backups without a key", backup({ accessKeyId: undefined }), "backups.accessKeyId: is missing, and provider s3 needs it"],
+        ["backups without its secret", { backups: BACKUPS }, "backupSecretKey: is missing, wanted the secret of backups.accessKeyId"],
+        ["backups of no provider", { backups: { bucket: "sets" } }, "backups.provider: is missing, wanted s3"],
+        [
+            "a bucket in the endpoint",
+            backup({ endpoint: "https://s3.example.com/sets" }),
+            'backups.endpoint: got "https://s3.example.com/sets", wanted a URL without a path',
+        ],
+        [
+            "a key to prune without its secret",
+            backup({ pruneAccessKeyId: "OTHER" }),
+            "backupPruneSecretKey: is missing, wanted the secret of backups.pruneAccessKeyId",
+        ],
+        [
+            "a secret to prune without its key",
+            backup({}, { backupPruneSecretKey: "x" }),
+            "backups.pruneAccessKeyId: is missing, wanted the id of the key whose secret is backupPruneSecretKey",
+        ],
+        ["a set of another form", backup({}, { restoreFrom: "yesterday" }), 'restoreFrom: got "yesterday", wanted latest, or the id of a set'],
+        ["a set that nothing can open", backup({}, { restoreFrom: "latest" }), "backupPassphrase: is missing, wanted the passphrase that the set"],
+        ["a set from nowhere", { restoreFrom: "latest" }, "restoreFrom: there are no backups to restore from"],
+        ["a passphrase for nothing", { backupPassphrase: "x" }, "backupPassphrase: is given, but there are no backups"],
+        [
+            "an alert before the next set is due",
+            backup({ every: "12h", rpo: 6 }),
+            "backups.rpo: got 6 hours, wanted no less than backups.every (12h)",
+        ],
+        [
+            "a time that restic does not know",
+            backup({ keep: { daily: "2 weeks" } }),
+            'backups.keep.daily: got "2 weeks", wanted a whole number of hours',
+        ],
+        ["secrets of a restore that were edited", { restoredSecrets: "{" }, "restoredSecrets: is not JSON"],
         [
             "an authority without TLS",
             acme({ directory: "http://ca.example/dir" }),

@@ -38,11 +38,13 @@ export interface PreflightValues extends Record<string, string> {
     OPEN: string;
     /** Name of the deployment: its own containers may hold the ports. */
     STACK: string;
+    /** `yes` where backups copy the data at one moment. */
+    BACKUPS: string;
 }
 
 /** What the preflight of a stack's server looks for. */
 export function preflightValues(
-    { name, profile, network, data, firewall }: Settings,
+    { name, profile, network, data, firewall, backups }: Settings,
     { reach, blockLists, engine, login, aws }: ServerSettings,
 ): PreflightValues {
     const ports = publishedPorts(profile, network.portOffset);
@@ -56,6 +58,7 @@ export function preflightValues(
         BLOCK_LISTS: blockLists.join(" "),
         ELASTIC_ADDRESS: "",
         STACK: name,
+        BACKUPS: backups ? "yes" : "",
     };
 }
 
@@ -147,6 +150,17 @@ ports() {
     else say pass ports "free, or ours: $PORTS"; fi
 }
 # Without a userland proxy a published port listens nowhere.
+clones() {
+    [ -n "\${BACKUPS:-}" ] || return 0
+    if [ -n "\${DEVICE:-}" ] && ! mountpoint -q "$DATA_DIRECTORY"; then return; fi # a blank disk gets XFS
+    there=$DATA_DIRECTORY
+    while [ ! -d "$there" ]; do there=$(dirname "$there"); done
+    case $(findmnt -n -o FSTYPE -T "$there") in
+        xfs | btrfs) say pass backups "the file system of $DATA_DIRECTORY clones" ;;
+        *) say warn backups "$(findmnt -n -o FSTYPE -T "$there") does not clone: services stand still while a backup copies what changed, and it needs room for a second copy" "XFS for data.directory: a disk of its own, data.device" ;;
+    esac
+}
+
 has_published() { has docker && docker ps --format '{{.Ports}}' 2>/dev/null | grep -q ":$1->"; }
 
 neighbours() {
@@ -239,7 +253,7 @@ reach() {
 }
 
 if [ "$(id -u)" != 0 ]; then say fail user "$(id -un)" "log in as root, or as one who may use sudo without a password"; exit 0; fi
-os; processor; memory; disk; ports; neighbours; closing; clock; addresses; resolver; block_lists | sort; reach | sort -t "$tab" -k 2`;
+os; processor; memory; disk; ports; clones; neighbours; closing; clock; addresses; resolver; block_lists | sort; reach | sort -t "$tab" -k 2`;
 
 /** The same as a step of an `up`: what fails ends it, before anything on the host is changed, and warnings are told. */
 export const MUST_PASS = `findings=$(

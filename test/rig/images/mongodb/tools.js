@@ -6,7 +6,7 @@
  * .metadata.json); an archive is this tool's own format and no use to the real mongorestore. Users are not dumped.
  *
  *   mongodump    [CONNECTION] [--db D] [--out DIR | --archive[=FILE]] [--gzip]
- *   mongorestore [CONNECTION] [--drop] [DIR | --archive[=FILE]] [--gzip]
+ *   mongorestore [CONNECTION] [--drop] [--nsExclude PATTERN] [DIR | --archive[=FILE]] [--gzip]
  *   CONNECTION   --uri | --host --port -u -p --authenticationDatabase | --config FILE (YAML lines `uri:` or `password:`)
  */
 
@@ -31,6 +31,7 @@ const valued = {
     "-d": "db",
     "--out": "directory",
     "-o": "directory",
+    "--nsExclude": "excluded", // admin and config, which are not dumped
 };
 const flags = { "--gzip": "gzip", "--drop": "drop", "--quiet": "quiet", "--archive": "archive" };
 

@@ -1,0 +1,165 @@
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+import { quote } from "../server/connection";
+import { Server } from "../server/server";
+import { servicesOf } from "../services/catalogue";
+import { Place, createPlace, writeFiles } from "../services/files";
+import { DeploymentSecrets, Recovered } from "../services/secrets";
+import type { BackupSettings, Settings } from "../settings/settings";
+import { RUN } from "./host/backup";
+import { COMMON } from "./host/common";
+import { COMMANDS, RESTORE } from "./host/restore";
+import { OPEN, RESTORE_AT_START, SCHEDULE, UNDO_SCHEDULE } from "./host/setUp";
+
+export interface BackupsArgs {
+    settings: Settings;
+    backups: BackupSettings;
+    server: Server;
+}
+
+/** The script on the host: /…/backup/backup run | sets | drill … */
+export const SCRIPT = [COMMON, RUN, RESTORE, COMMANDS].join("");
+
+/** A repository of restic: https://restic.readthedocs.io. */
+export interface Repository {
+    /** As restic takes it: `s3:https://…/BUCKET/PREFIX`. */
+    repository: string;
+    /** Opens every set. */
+    passphrase: string;
+    /** May delete sets. */
+    pruneKey: { accessKeyId: string; secretAccessKey: string };
+}
+
+/**
+ * Encrypted sets of everything that a restore on another server needs: MongoDB, Redis, mailboxes, secrets, keys. The server makes them by
+ * itself (restic, started by a timer). Its key to the bucket need not be able to delete anything but restic's own locks.
+ */
+export class Backups extends pulumi.ComponentResource {
+    /** For whoever reads or prunes the sets elsewhere. Secret. */
+    public readonly repository: pulumi.Output<Repository>;
+    /** Where an empty deployment gets its data and secrets from a set: nothing may touch the data before. */
+    public readonly restored?: { done: pulumi.Resource; secrets: Recovered };
+    private readonly passphrase: pulumi.Output<string>;
+    private readonly place: Place;
+    private readonly opened: pulumi.Resource;
+    private readonly root: { reference: string; pulled: pulumi.Resource };
+
+    constructor(
+        private readonly name: string,
+        private readonly args: BackupsArgs,
+        opts?: pulumi.ComponentResourceOptions,
+    ) {
+        super("forwardemail:backups:Backups", `${name}-backups`, {}, opts);
+        const { settings, backups, server } = args;
+        const { reference } = settings.images.restic;
+        const image = new docker.RemoteImage(`${name}-restic`, { name: reference, keepLocally: true }, { parent: this, dependsOn: [server.ready] });
+        this.root = { reference, pulled: image };
+        // Protected like every secret that is generated: without it all sets are lost.
+        const generated = new random.RandomPassword(`${name}-backup-passphrase`, { length: 32, special: false }, { parent: this, protect: true });
+        this.passphrase = backups.passphrase ?? generated.result;
+        this.repository = pulumi.secret(pulumi.output({ repository: url(backups), passphrase: this.passphrase, pruneKey: backups.pruneKey }));
+        // Protected: it may hold what a restore has put aside.
+        this.place = createPlace("backup", { name: settings.name, directory: settings.data.directory }, { parent: this, protect: true });
+        const written = this.write(`${name}-backup-repository`, {
+            backup: SCRIPT,
+            "backup.conf": this.values(),
+            "repository.env": this.credentials(),
+            ...(settings.alertWebhook ? { alert: pulumi.interpolate`url = "${settings.alertWebhook}"\n` } : {}),
+        });
+        const PACKAGES = server.identity === undefined ? "present" : "install"; // on the operator's own machine nothing is installed
+        this.opened = server.run(
+            `${name}-backup-open`,
+            // With other credentials or another passphrase it is opened again.
+            { script: OPEN, environment: { BACKUP: this.place.source, PACKAGES }, stdin: this.credentials() },
+            { parent: this, dependsOn: [written] },
+        );
+        if (backups.restoreFrom) this.restored = this.restore(backups.restoreFrom);
+        this.registerOutputs({});
+    }
+
+    private write(name: string, files: Record<string, pulumi.Input<string>>): pulumi.Resource {
+        return writeFiles(name, { server: this.args.server, place: this.place, image: this.root, user: "root", files }, { parent: this });
+    }
+
+    /** Values of backup.conf: no secret. */
+    private values(): string {
+        const { settings, backups } = this.args;
+        const { name, directory } = { name: settings.name, ...settings.data };
+        const place = (role: string) => (directory ? `${directory}/${role}` : `${name}-${role}`);
+        const { pathStyle, region, cpus, uploadKiB, rpoHours, keep } = backups;
+        const options = [
+            ...["-o", `s3.bucket-lookup=${pathStyle ? "path" : "dns"}`],
+            ...(region ? ["-o", `s3.region=${region}`] : []),
+            ...(uploadKiB ? ["--limit-upload", String(uploadKiB)] : []),
+        ];
+        const values: Record<string, string> = {
+            STACK: name,
+            HOST: settings.host,
+            MONGODB: place("mongodb"),
+            REDIS: place("redis"),
+            MAILBOXES: place("mailboxes"),
+            ...(settings.certificates.issuer === "acme" ? { ACME: place("acme") } : {}),
+            RESTIC: settings.images.restic.reference,
+            MONGODB_IMAGE: settings.images.mongodb.reference,
+            REDIS_IMAGE: settings.images.redis.reference,
+            FORWARDEMAIL_TAG: settings.images.forwardemail.tag,
+            MONGODB_TAG: settings.images.mongodb.tag,
+            REDIS_TAG: settings.images.redis.tag,
+            REPOSITORY: url(backups),
+            OPTIONS: options.join(" "),
+            LIMITS: `--cpus ${cpus} --memory 1g`,
+            ALERT_AFTER: String(rpoHours * 3600),
+            FREEZE_SECONDS: "120",
+            KEEP: Object.entries(keep)
+                .map(([unit, time]) => `--keep-within-${unit} ${time}`)
+                .join(" "),
+            WRITERS: servicesOf(settings.profile)
+                .filter((service) => !["mongodb", "redis", "router"].includes(service))
+                .join(" "),
+        };
+        return Object.entries(values)
+            .map(([key, value]) => `${key}=${quote(value)}\n`)
+            .join("");
+    }
+
+    /** Environment of restic. */
+    private credentials(): pulumi.Output<string> {
+        const { backups } = this.args;
+        return pulumi.interpolate`RESTIC_REPOSITORY=${url(backups)}
+RESTIC_PASSWORD=${this.passphrase}
+AWS_ACCESS_KEY_ID=${backups.key.accessKeyId}
+AWS_SECRET_ACCESS_KEY=${backups.key.secretAccessKey}
+`;
+    }
+
+    private restore(from: string): { done: pulumi.Resource; secrets: Recovered } {
+        const done = this.args.server.run(
+            `${this.name}-backup-restore`,
+            { script: RESTORE_AT_START, environment: { BACKUP: this.place.source, SET: from }, secretOutput: true },
+            { parent: this, dependsOn: [this.opened] },
+        );
+        return { done, secrets: pulumi.secret(done.stdout.apply((text) => JSON.parse(text) as Record<string, string>)) };
+    }
+
+    /** Has sets made from now on: of the deployment's `secrets`, by a timer where the server is not the operator's own machine. */
+    schedule(secrets: DeploymentSecrets, more: Record<string, pulumi.Input<string>>, dependsOn: pulumi.Resource[]): void {
+        const { server, backups } = this.args;
+        const { hours, drill } = backups;
+        const dkim = Object.fromEntries(Object.entries(secrets.dkimKeys).map(([selector, key]) => [`dkimKeys.${selector}`, key]));
+        const content = pulumi.all({ ...secrets.values, ...dkim, ...more });
+        const written = this.write(`${this.name}-backup-secrets`, { "secrets.json": content.apply((all) => JSON.stringify(all)) });
+        if (server.identity === undefined) return;
+        server.run(
+            `${this.name}-backup-timer`,
+            {
+                script: SCHEDULE,
+                remove: UNDO_SCHEDULE,
+                environment: { BACKUP: this.place.source, HOURS: String(hours), JITTER: String(hours * 300), DRILL: drill },
+            },
+            { parent: this, dependsOn: [this.opened, written, ...dependsOn] },
+        );
+    }
+}
+
+const url = ({ endpoint, bucket, prefix }: BackupSettings) => `s3:${endpoint}/${bucket}/${prefix}`;

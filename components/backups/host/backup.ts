@@ -1,0 +1,196 @@
+/**
+ * Shell functions of `backup run`: one set. All stores are copied at one moment, at which nothing in them can change, and the rest of the
+ * work is done on the copy. On a file system that clones (XFS, btrfs) that moment is as long as it takes to clone; elsewhere the stores
+ * are copied while they are in use, and what changed meanwhile once more when they are not.
+ */
+export const RUN = `
+# Each part carries the id of the set, so that parts of two sets cannot be taken for one. The write to MongoDB waits for its journal.
+mark_parts() {
+    database=$(container_of mongodb) cache=$(container_of redis)
+    [ "\${database:+x}\${cache:+x}" = xx ] || failed "mongodb or redis does not run. Fix: npm run up"
+    docker exec -e "SET=$id" "$database" mongosh --quiet --norc --eval '
+        db.getSiblingDB("admin").auth(process.env.MONGODB_USER, process.env.MONGODB_PASSWORD);
+        db.getSiblingDB("forwardemail_backup").sets.updateOne({ _id: "newest" }, { $set: { id: process.env.SET } }, { upsert: true, writeConcern: { w: 1, j: true } });' >/dev/null ||
+        failed "MongoDB cannot be written to"
+    docker exec "$cache" redis-cli SET forwardemail:backup "$id" | grep -qx OK || failed "Redis cannot be written to. Fix: npm run up; it may be full (services.redis.memory)"
+    printf '%s\\n' "$id" >"$mailboxes/.forwardemail-set.new"
+    mv "$mailboxes/.forwardemail-set.new" "$mailboxes/.forwardemail-set"
+}
+
+# --- the cut ------------------------------------------------------------------------------------------------------------------
+can_clone() {
+    for place in "$mongodb" "$redis" "$mailboxes"; do
+        cp --reflink=always "$place/.forwardemail" "$stage/probe" 2>/dev/null || return 1
+    done
+}
+copy_stores() {
+    copy_store "$mongodb" "$stage/mongodb"
+    copy_store "$redis" "$stage/set/redis"
+    copy_store "$mailboxes" "$stage/set/mailboxes"
+}
+copy_store() {
+    if [ $mode = snapshot ]; then cp -a --reflink=always "$1" "$2"; return; fi
+    mkdir -p "$2"
+    status=0
+    rsync -a --delete --inplace "$1/" "$2/" || status=$?
+    case "$status $frozen" in
+        "0 "* | "24 no") ;; # 24: files that went away meanwhile, which is what the second pass is for
+        *) failed "$1 cannot be copied: rsync ended with $status" ;;
+    esac
+}
+
+# Whoever ends this script in between, even by SIGKILL: the services go on after a time.
+freeze() {
+    databases="$database $cache"
+    writers=$(docker ps -q --filter "label=forwardemail.stack=$STACK" | grep -vxF -e "$database" -e "$cache" -e "$(container_of router)")
+    setsid sh "$script" thaw-after "$FREEZE_SECONDS" 9>&- </dev/null >/dev/null 2>&1 &
+    watch=$!
+    frozen=yes
+    began=$(date +%s%N)
+    # shellcheck disable=SC2086
+    docker pause $writers >/dev/null || failed "the services cannot be paused"
+    sleep 0.2 # MongoDB writes its journal each 0.1 s (storage.journal.commitIntervalMs); nothing new comes to it
+    # shellcheck disable=SC2086
+    docker pause $databases >/dev/null || failed "the databases cannot be paused"
+}
+paused() { docker ps -q --filter "label=forwardemail.stack=$STACK" --filter status=paused; }
+thaw() {
+    for one in $(container_of mongodb) $(container_of redis); do docker unpause "$one" >/dev/null 2>&1 || true; done
+    paused | xargs -r docker unpause >/dev/null || true
+}
+cut() {
+    frozen=no
+    mode=copy
+    mkdir -p "$stage/set"
+    if can_clone; then mode=snapshot
+    else
+        need_room "$(bytes_in "$mongodb" "$redis" "$mailboxes")" "A backup on this file system"
+        copy_stores
+    fi
+    freeze
+    copy_stores
+    # shellcheck disable=SC2086
+    still=$(paused | wc -l) wanted=$(echo $writers $databases | wc -w)
+    thaw
+    pause=$((($(date +%s%N) - began) / 1000000))
+    frozen=no
+    kill -- "-$watch" 2>/dev/null || true
+    [ "$still" -eq "$wanted" ] || failed "the services went on after $FREEZE_SECONDS s, before all was copied. Fix: a file system that clones, such as XFS, for data.directory"
+}
+
+# --- from the copy ------------------------------------------------------------------------------------------------------------
+# MongoDB on a folder, without a network.
+open_mongodb() {
+    docker run -d --name "$scratch-mongodb" --network none --user mongodb --cap-drop ALL --security-opt no-new-privileges --memory 1g \\
+        -v "$1:/data/db" -v "$2:/dump" --entrypoint mongod "$MONGODB_IMAGE" --dbpath /data/db --bind_ip 127.0.0.1 --wiredTigerCacheSizeGB 0.25 >/dev/null
+    tries=0
+    until in_mongodb 'db.runCommand({ ping: 1 }).ok' >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        if [ $tries -gt 120 ] || [ -z "$(docker ps -q --filter "name=^/?$scratch-mongodb")" ]; then
+            failed "MongoDB does not start on the copy: $(docker logs --tail 5 "$scratch-mongodb" 2>&1 | tail -c 400)"
+        fi
+        sleep 0.5
+    done
+}
+in_mongodb() { docker exec "$scratch-mongodb" mongosh --quiet --norc --eval "$1"; }
+close_mongodb() { docker stop -t 120 "$scratch-mongodb" >/dev/null; docker rm "$scratch-mongodb" >/dev/null; }
+# Documents by collection, as JSON.
+count_documents() {
+    in_mongodb 'const counts = {};
+        for (const { name } of db.adminCommand({ listDatabases: 1 }).databases.filter(({ name }) => !["admin", "config", "local"].includes(name)))
+            for (const collection of db.getSiblingDB(name).getCollectionNames().filter((collection) => !collection.startsWith("system.")))
+                counts[name + "." + collection] = db.getSiblingDB(name).getCollection(collection).countDocuments({});
+        print(JSON.stringify(counts));' | grep '^{' | tail -n 1
+}
+dump() {
+    mkdir -m 0777 "$stage/set/mongodb" # for the user of the image; what is above it is closed
+    open_mongodb "$stage/mongodb" "$stage/set/mongodb"
+    docker exec "$scratch-mongodb" mongodump --quiet --out /dump || failed "mongodump failed"
+    documents=$(count_documents)
+    close_mongodb
+    rm -rf "$stage/mongodb"
+    cp "$here/secrets.json" "$stage/set/secrets.json"
+    [ -z "$acme" ] || cp -a "$acme" "$stage/set/acme"
+    # Shared memory of SQLite: whoever opens a mailbox first makes it anew.
+    find "$stage/set/mailboxes" -name '*-shm' -delete
+}
+mailbox_files() { find "$1" -type f -name '*.sqlite' | wc -l; }
+describe() {
+    jq -n --arg set "$id" --arg deployment "$STACK" --arg host "$HOST" --arg mode $mode --argjson pauseMs $pause --argjson documents "$documents" \\
+        --arg architecture "$(uname -m)" --argjson mailboxes "$(mailbox_files "$stage/set/mailboxes")" --argjson bytes "$(bytes_in "$stage/set")" \\
+        --arg forwardemail "$FORWARDEMAIL_TAG" --arg mongodbTag "$MONGODB_TAG" --arg redisTag "$REDIS_TAG" \\
+        '{format: 1, set: $set, deployment: $deployment, host: $host, architecture: $architecture, mode: $mode, pauseMs: $pauseMs, bytes: $bytes,
+          images: {forwardemail: $forwardemail, mongodb: $mongodbTag, redis: $redisTag}, mailboxes: $mailboxes, documents: $documents}' >"$stage/manifest.json"
+}
+
+# --- to the bucket ------------------------------------------------------------------------------------------------------------
+upload() {
+    at=$(date -u '+%Y-%m-%d %H:%M:%S')
+    visible="-v $stage/set:/set:ro"
+    # A copy has other inodes each time, and the time of what it was copied from.
+    ask backup /set --host "$STACK" --tag "set=$id" --time "$at" --ignore-inode --ignore-ctime --quiet --json
+    visible=''
+    added=$(tail -n 1 "$here/answer" | jq -r .data_added)
+    snapshot=$(tail -n 1 "$here/answer" | jq -r .snapshot_id)
+    # Only now it is a set.
+    jq --arg snapshot "$snapshot" '. + {snapshot: $snapshot}' "$stage/manifest.json" >"$stage/complete.json"
+    ask backup --stdin --stdin-filename manifest.json --host "$STACK" --tag "complete=$id" --time "$at" --quiet --json <"$stage/complete.json"
+}
+
+# A thirteenth of the data a week: all of it in three months.
+check_weekly() {
+    [ -z "$(find "$here/checked" -mtime -7 2>/dev/null)" ] || return 0
+    week=$(($(date +%s) / 604800 % 13 + 1))
+    ask check --read-data-subset="$week/13"
+    touch "$here/checked"
+}
+
+# --- what came of it ------------------------------------------------------------------------------------------------------------
+last_success() { jq -r '.lastSuccess // 0' "$here/status.json" 2>/dev/null || echo 0; }
+report() {
+    code=$1 now=$(date +%s)
+    [ "$code" -eq 0 ] && success=$now || success=$(last_success)
+    jq -n --argjson code "$code" --argjson at "$now" --argjson success "$success" --arg set "\${id:-}" --arg error "\${error:-}" \\
+        --argjson seconds $((now - started)) --argjson pauseMs "\${pause:-null}" --argjson added "\${added:-null}" --arg mode "\${mode:-}" \\
+        '{exitStatus: $code, at: $at, lastSuccess: $success, set: $set, error: $error, seconds: $seconds, pauseMs: $pauseMs, added: $added, mode: $mode}' >"$here/.status.new"
+    mv "$here/.status.new" "$here/status.json"
+    # For the textfile collector of Prometheus' node exporter.
+    jq -r '"forwardemail_backup_exit_status \\(.exitStatus)", "forwardemail_backup_last_success_timestamp_seconds \\(.lastSuccess)",
+        "forwardemail_backup_duration_seconds \\(.seconds)", "forwardemail_backup_pause_seconds \\((.pauseMs // 0) / 1000)", "forwardemail_backup_added_bytes \\(.added // 0)"' \\
+        "$here/status.json" >"$here/.metrics.new"
+    mv "$here/.metrics.new" "$here/metrics.prom"
+    if [ "$code" -ne 0 ] && [ $((now - success)) -gt "$ALERT_AFTER" ]; then
+        newest='there is no complete set yet'
+        [ "$success" -eq 0 ] || newest="the newest complete set is of $(date -u -d "@$success")"
+        tell "$newest. The last run failed: \${error:-it was cut short}"
+    fi
+}
+ended() {
+    code=$?
+    trap - EXIT
+    [ "\${frozen:-no}" = no ] || thaw
+    clean
+    report "$code"
+    exit "$code"
+}
+
+run() {
+    started=$(date +%s)
+    take_lock
+    trap ended EXIT
+    trap 'exit 143' HUP INT TERM
+    thaw
+    clean
+    id=$(date -u +%Y%m%dT%H%M%SZ)
+    patience=120
+    ask unlock # locks of runs that were killed
+    patience=86400
+    mark_parts
+    cut
+    dump
+    describe
+    upload
+    note "set $id: $((added / 1024)) KiB new of $(($(jq .bytes "$stage/manifest.json") / 1024)) KiB; the services stood still for $pause ms ($mode)"
+    check_weekly
+}
+`;

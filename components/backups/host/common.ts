@@ -1,0 +1,113 @@
+/**
+ * Shell functions of all commands of the backup script: where things are, how restic is run, what its words mean. The script lies in the
+ * place `backup` beside its values (backup.conf), the credentials (repository.env) and the secrets of the deployment (secrets.json).
+ */
+export const COMMON = `#!/bin/sh
+set -euf
+umask 077
+script=$(readlink -f "$0")
+here=$(dirname "$script")
+# shellcheck source=/dev/null
+. "$here/backup.conf"
+# shellcheck source=/dev/null
+. "$here/docker.conf"
+# Before a deployment's first start its stores are not there.
+folder_of() {
+    case $1 in
+        /*) mkdir -p "$1"; echo "$1" ;;
+        *) docker volume create "$1" >/dev/null; docker volume inspect -f '{{.Mountpoint}}' "$1" ;;
+    esac
+}
+# shellcheck disable=SC2153
+mongodb=$(folder_of "$MONGODB") redis=$(folder_of "$REDIS") mailboxes=$(folder_of "$MAILBOXES")
+acme=''
+[ -z "\${ACME:-}" ] || acme=$(folder_of "$ACME")
+stage=$here/stage # what a run needs only while it runs; gone afterwards
+scratch=$STACK-backup # prefix of its containers
+
+note() { printf '%s\\n' "$*"; }
+warn() { echo "warning: backup: $*" >&2; }
+tell() { # the webhook, if there is one: its URL is a secret, and so in a file
+    [ -e "$here/alert" ] || return 0
+    jq -cn --arg text "$STACK: backup: $*" '{text: $text}' |
+        curl -sS -m 20 -o /dev/null -H 'Content-Type: application/json' -d @- --config "$here/alert" || warn "the webhook could not be told"
+}
+failed() {
+    error=$*
+    echo "error: backup: $error" >&2
+    exit 1
+}
+
+for program in docker jq rsync flock setsid; do
+    command -v $program >/dev/null || failed "the Docker host has no $program. Fix: install it (apt-get install jq rsync util-linux)"
+done
+
+take_lock() {
+    exec 9>"$here/.lock"
+    flock -n 9 || failed "another backup, drill or restore of this stack is running. Fix: wait for it, or see systemctl status forwardemail-backup"
+}
+# What an earlier run left behind that was killed.
+clean() {
+    docker ps -aq --filter "name=^/?$scratch-" | xargs -r docker rm -f >/dev/null
+    rm -rf "$stage"
+}
+
+container_of() { docker ps -q --filter "label=forwardemail.stack=$STACK" --filter "label=forwardemail.service=$1" | head -n 1; }
+bytes_in() { du -sb "$@" 2>/dev/null | awk '{ sum += $1 } END { print sum + 0 }'; }
+free_at() { df -B1 --output=avail "$1" | tail -n 1 | tr -d ' '; }
+need_room() { # bytes, what for
+    free=$(free_at "$here")
+    [ "$free" -ge "$1" ] || failed "$2 needs $(($1 / 1048576)) MiB beside the data, and $((free / 1048576)) MiB are free. Fix: free some, or give data.directory a larger disk"
+}
+
+# restic with what it may see of the host. It is root without privileges: it reads what belongs to others, and writes its own cache only.
+restic() {
+    mkdir -p "$here/cache"
+    # shellcheck disable=SC2086
+    timeout -k 10 "\${patience:-86400}" docker run --rm -i --name "$scratch-restic" --hostname "$STACK" --cap-drop ALL --cap-add DAC_READ_SEARCH --security-opt no-new-privileges $LIMITS \\
+        --env-file "\${credentials:-$here/repository.env}" -v "$here/cache:/cache" \${visible:-} "$RESTIC" --cache-dir /cache --retry-lock 10m $OPTIONS "$@"
+}
+
+# Runs restic, keeps its words in $here/said, and ends with what they mean where it fails.
+ask() {
+    status=0
+    restic "$@" >"$here/answer" 2>"$here/said" || status=$?
+    [ $status -eq 0 ] || failed "$(meaning $status)"
+}
+meaning() {
+    said=$(tr '\\n' ' ' <"$here/said")
+    case "$1 $said" in
+        "12 "* | *"wrong password"*) echo "the passphrase is not that of the repository at $REPOSITORY. Fix: give the one that it was made with: pulumi config set --secret backupPassphrase" ;;
+        "11 "* | *"already locked"*) echo "the repository is locked by another run: $(echo "$said" | cut -c 1-200). Fix: wait for it; a lock that a crash left ends after half an hour" ;;
+        *InvalidAccessKeyId* | *"Access Key Id you provided"* | *"does not exist in our records"*) echo "the bucket's server does not know the access key id. Fix: see backups.accessKeyId" ;;
+        *SignatureDoesNotMatch* | *"signature we calculated"*) echo "the secret does not belong to the access key id. Fix: pulumi config set --secret backupSecretKey" ;;
+        *RequestTimeTooSkewed* | *"difference between the request time"*) echo "the server's clock is wrong: it is $(date -u), says this host. Fix: see timedatectl" ;;
+        *AuthorizationHeaderMalformed* | *"region is wrong"* | *InvalidRegion*) echo "the bucket is in another region: $(echo "$said" | cut -c 1-200). Fix: see backups.region" ;;
+        *NoSuchBucket* | *"bucket does not exist"*) echo "there is no bucket of this name at $REPOSITORY. Fix: see backups.bucket, or make it" ;;
+        *AccessDenied* | *"Access Denied"* | *"403 Forbidden"*) echo "the key may not use the bucket at $REPOSITORY: it is somebody else's, or the key lacks a right (docs/backups.md): $(echo "$said" | tail -c 200)" ;;
+        *"no such host"* | *"connection refused"* | *"i/o timeout"* | *"deadline exceeded"* | *x509* | *"network is unreachable"* | "124 "*) echo "the bucket's server cannot be reached at $REPOSITORY: $(echo "$said" | tail -c 200). Fix: see backups.endpoint, and that the server may connect to it" ;;
+        *XMinioStorageFull* | *507* | *"Storage"*"full"* | *QuotaExceeded*) echo "the bucket is full: $(echo "$said" | tail -c 200)" ;;
+        *) echo "restic ended with $1: $(echo "$said" | tail -c 400)" ;;
+    esac
+}
+
+# Opens the repository; makes it where there is none.
+open_repository() {
+    patience=90 status=0
+    restic cat config >"$here/answer" 2>"$here/said" </dev/null || status=$?
+    case $status in
+        0) ;;
+        10) if grep -q 'bucket does not exist' "$here/said"; then failed "$(meaning 1)"; fi; ask init </dev/null ;;
+        *) failed "$(meaning $status)" ;;
+    esac
+}
+
+# The sets that are complete, oldest first: \`ID SNAPSHOT\` a line. A set is two snapshots: its data, and, once all of that is in the
+# bucket, the manifest.
+sets() {
+    ask snapshots --json
+    jq -r '[.[] | {id, tags: (.tags // [])}] as $all
+        | [$all[] | .id as $snapshot | .tags[] | select(startswith("set=")) | {key: .[4:], value: $snapshot}] | from_entries as $data
+        | [$all[] | .tags[] | select(startswith("complete=")) | .[9:] | select($data[.])] | unique[] | "\\(.) \\($data[.])"' "$here/answer"
+}
+`;

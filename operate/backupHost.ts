@@ -1,0 +1,59 @@
+import { spawnSync } from "node:child_process";
+import { overSsh } from "../components/server/connection";
+import { FOLDER_OF } from "../components/services/files";
+import { BackupSettings, ServerSettings } from "../components/settings/settings";
+import { located } from "./machines";
+import { Session } from "./session";
+
+/** Where a stack's backups are made: the server whose script is run. */
+export interface BackupHost {
+    session: Session;
+    server: ServerSettings;
+    backups: BackupSettings;
+}
+
+/** Throws with the fix where the stack has no backups, or no server yet. */
+export async function backupHost(session: Session, stack: string): Promise<BackupHost> {
+    const { backups } = session.settings;
+    if (!backups)
+        throw new Error(
+            `Stack ${stack} has no backups. Fix: set backups in Pulumi.${stack}.yaml (docs/backups.md), then npm run up -- --stack ${stack}`,
+        );
+    const [server] = (await located(session.stack, session.settings)).servers;
+    if (server.aws && !server.ssh) throw new Error(`Server ${server.name} does not exist yet. Fix: npm run up -- --stack ${stack}`);
+    if (!server.ssh && process.getuid?.() !== 0)
+        throw new Error("The backup script reads what belongs to several users of the containers. Fix: run this as root (sudo -E npm run …).");
+    return { session, server, backups };
+}
+
+/** Runs a command of the backup script on the server, which is shown as it goes. Answers its exit status. */
+export function runScript({ session, server }: BackupHost, words: string[], input?: string): number {
+    const { status } = onServer(session, server, words, ["pipe", "inherit", "inherit"], input);
+    return status ?? 1;
+}
+
+/** The same for what is to be read. Throws with the script's own words. */
+export function askScript({ session, server }: BackupHost, words: string[]): string {
+    const { status, stdout, stderr } = onServer(session, server, words, ["pipe", "pipe", "pipe"]);
+    if (status !== 0) throw new Error(stderr.trim());
+    return stdout;
+}
+
+function onServer({ settings }: Session, server: ServerSettings, words: string[], stdio: Array<"pipe" | "inherit">, input = "") {
+    const { directory } = settings.data;
+    const variables: Record<string, string> = {
+        BACKUP: directory ? `${directory}/backup` : `${settings.name}-backup`,
+        WORDS: words.join(" "),
+        DOCKER_HOST: server.ssh ? `unix://${server.ssh.socket}` : server.dockerHost,
+    };
+    const [program, ...args] = server.ssh ? overSsh(server.ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
+    return spawnSync(program, [...args, SCRIPT], { encoding: "utf8", stdio: stdio as never, input, env: { ...process.env, ...variables } });
+}
+
+const SCRIPT = `set -eu
+export DOCKER_HOST
+${FOLDER_OF}
+here=$(folder_of "$BACKUP") 2>/dev/null || here=
+[ -e "$here/backup" ] || { echo "There is no backup script on the server yet. Fix: npm run up" >&2; exit 1; }
+# shellcheck disable=SC2086
+exec sh "$here/backup" $WORDS`;
