@@ -50,7 +50,7 @@ export function deploy(settings: Settings): Outputs {
     const instance = createInstance(settings, place);
     const server = createServer(settings, place, instance);
     const onServer = { providers: [server.provider], transformations: [boundTo(server)] };
-    const backups = settings.backups && new Backups(name, { settings, backups: settings.backups, server }, onServer);
+    const backups = createBackups(settings, server, onServer);
     const restored = backups?.restored?.done;
     const recovered = settings.recovered ?? backups?.restored?.secrets;
 
@@ -116,6 +116,12 @@ function createServer(settings: Settings, place: ServerSettings, instance?: AwsM
                 disk: device === undefined ? undefined : { device, directory: directory!, size: aws?.dataGb },
             },
     });
+}
+
+function createBackups(settings: Settings, server: Server, opts: pulumi.ComponentResourceOptions): Backups | undefined {
+    const { name, backups } = settings;
+    if (backups?.store.provider !== "s3") return undefined;
+    return new Backups(name, { settings, backups, bucket: backups.store, server }, opts);
 }
 
 /**

@@ -6,7 +6,7 @@ import { Server } from "../server/server";
 import { servicesOf } from "../services/catalogue";
 import { Place, createPlace, writeFiles } from "../services/files";
 import { DeploymentSecrets, Recovered } from "../services/secrets";
-import type { BackupSettings, Settings } from "../settings/settings";
+import type { BackupSettings, BucketKey, Settings } from "../settings/settings";
 import { RUN } from "./host/backup";
 import { COMMON } from "./host/common";
 import { COMMANDS, RESTORE } from "./host/restore";
@@ -15,7 +15,18 @@ import { OPEN, RESTORE_AT_START, SCHEDULE, UNDO_SCHEDULE } from "./host/setUp";
 export interface BackupsArgs {
     settings: Settings;
     backups: BackupSettings;
+    bucket: Bucket;
     server: Server;
+}
+
+/** A bucket at a store that speaks S3, with a key that adds and reads and one that also removes. */
+export interface Bucket {
+    /** URL without a path. */
+    endpoint: pulumi.Input<string>;
+    name: pulumi.Input<string>;
+    region?: pulumi.Input<string>;
+    writer: BucketKey;
+    pruner: BucketKey;
 }
 
 /** The script on the host: /…/backup/backup run | sets | drill … */
@@ -40,6 +51,7 @@ export class Backups extends pulumi.ComponentResource {
     public readonly repository: pulumi.Output<Repository>;
     /** Where an empty deployment gets its data and secrets from a set: nothing may touch the data before. */
     public readonly restored?: { done: pulumi.Resource; secrets: Recovered };
+    private readonly url: pulumi.Output<string>;
     private readonly passphrase: pulumi.Output<string>;
     private readonly place: Place;
     private readonly opened: pulumi.Resource;
@@ -55,10 +67,11 @@ export class Backups extends pulumi.ComponentResource {
         const { reference } = settings.images.restic;
         const image = new docker.RemoteImage(`${name}-restic`, { name: reference, keepLocally: true }, { parent: this, dependsOn: [server.ready] });
         this.root = { reference, pulled: image };
+        this.url = pulumi.interpolate`s3:${args.bucket.endpoint}/${args.bucket.name}/${backups.prefix}`;
         // Protected like every secret that is generated: without it all sets are lost.
         const generated = new random.RandomPassword(`${name}-backup-passphrase`, { length: 32, special: false }, { parent: this, protect: true });
         this.passphrase = backups.passphrase ?? generated.result;
-        this.repository = pulumi.secret(pulumi.output({ repository: url(backups), passphrase: this.passphrase, pruneKey: backups.pruneKey }));
+        this.repository = pulumi.secret(pulumi.output({ repository: this.url, passphrase: this.passphrase, pruneKey: args.bucket.pruner }));
         // Protected: it may hold what a restore has put aside.
         this.place = createPlace("backup", { name: settings.name, directory: settings.data.directory }, { parent: this, protect: true });
         const written = this.write(`${name}-backup-repository`, {
@@ -83,17 +96,16 @@ export class Backups extends pulumi.ComponentResource {
     }
 
     /** Values of backup.conf: no secret. */
-    private values(): string {
-        const { settings, backups } = this.args;
+    private values(): pulumi.Output<string> {
+        const { settings, backups, bucket } = this.args;
         const { name, directory } = { name: settings.name, ...settings.data };
         const place = (role: string) => (directory ? `${directory}/${role}` : `${name}-${role}`);
-        const { pathStyle, region, cpus, uploadKiB, rpoHours, keep } = backups;
+        const { pathStyle, cpus, uploadKiB, rpoHours, keep } = backups;
         const options = [
             ...["-o", `s3.bucket-lookup=${pathStyle ? "path" : "dns"}`],
-            ...(region ? ["-o", `s3.region=${region}`] : []),
             ...(uploadKiB ? ["--limit-upload", String(uploadKiB)] : []),
         ];
-        const values: Record<string, string> = {
+        const values: Record<string, pulumi.Input<string>> = {
             STACK: name,
             HOST: settings.host,
             MONGODB: place("mongodb"),
@@ -106,8 +118,8 @@ export class Backups extends pulumi.ComponentResource {
             FORWARDEMAIL_TAG: settings.images.forwardemail.tag,
             MONGODB_TAG: settings.images.mongodb.tag,
             REDIS_TAG: settings.images.redis.tag,
-            REPOSITORY: url(backups),
-            OPTIONS: options.join(" "),
+            REPOSITORY: this.url,
+            OPTIONS: pulumi.output(bucket.region).apply((region) => [...(region ? ["-o", `s3.region=${region}`] : []), ...options].join(" ")),
             LIMITS: `--cpus ${cpus} --memory 1g`,
             ALERT_AFTER: String(rpoHours * 3600),
             FREEZE_SECONDS: "120",
@@ -118,18 +130,20 @@ export class Backups extends pulumi.ComponentResource {
                 .filter((service) => !["mongodb", "redis", "router"].includes(service))
                 .join(" "),
         };
-        return Object.entries(values)
-            .map(([key, value]) => `${key}=${quote(value)}\n`)
-            .join("");
+        return pulumi.all(values).apply((all) =>
+            Object.entries(all)
+                .map(([key, value]) => `${key}=${quote(value)}\n`)
+                .join(""),
+        );
     }
 
     /** Environment of restic. */
     private credentials(): pulumi.Output<string> {
-        const { backups } = this.args;
-        return pulumi.interpolate`RESTIC_REPOSITORY=${url(backups)}
+        const { writer } = this.args.bucket;
+        return pulumi.interpolate`RESTIC_REPOSITORY=${this.url}
 RESTIC_PASSWORD=${this.passphrase}
-AWS_ACCESS_KEY_ID=${backups.key.accessKeyId}
-AWS_SECRET_ACCESS_KEY=${backups.key.secretAccessKey}
+AWS_ACCESS_KEY_ID=${writer.accessKeyId}
+AWS_SECRET_ACCESS_KEY=${writer.secretAccessKey}
 `;
     }
 
@@ -161,5 +175,3 @@ AWS_SECRET_ACCESS_KEY=${backups.key.secretAccessKey}
         );
     }
 }
-
-const url = ({ endpoint, bucket, prefix }: BackupSettings) => `s3:${endpoint}/${bucket}/${prefix}`;

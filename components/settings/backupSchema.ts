@@ -24,14 +24,16 @@ export const backups = z
     .strictObject(
         {
             provider: z
-                .enum(["s3"], "s3")
+                .enum(["s3", "aws", "r2"], "s3, aws or r2")
                 .optional()
-                .describe("s3: a bucket that exists, at any store that speaks S3. Default, there are no backups."),
+                .describe(
+                    "aws and r2: the program makes the bucket and its keys, on S3 or on Cloudflare R2. s3: a bucket that exists, at any store that speaks S3. Default, there are no backups.",
+                ),
             bucket: z
                 .string("a bucket's name")
                 .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens")
                 .optional()
-                .describe("Name of the bucket. It must keep old versions of its objects (versioning)."),
+                .describe("s3: name of the bucket. It must keep old versions of its objects (versioning)."),
             endpoint: z
                 .string("a URL")
                 .regex(
@@ -39,26 +41,43 @@ export const backups = z
                     "a URL without a path, such as https://s3.eu-central-003.backblazeb2.com",
                 )
                 .optional()
-                .describe("Where the store is reached."),
+                .describe("s3: where the store is reached."),
             region: z
                 .string("a region's name")
                 .regex(/^[a-z0-9-]+$/, "a region's name, such as eu-central-1")
                 .optional()
-                .describe("Region of the bucket. Default, what the store says."),
+                .describe("aws and s3: region of the bucket. Default on s3, what the store says."),
             pathStyle: z
                 .boolean("true or false")
                 .default(true)
                 .describe("Whether the bucket's name is in the path of the URL; else it is in the host name."),
+            keepVersionsDays: z
+                .int("a whole number of days")
+                .min(7, "7 or more")
+                .max(3650, "3650 or less")
+                .default(90)
+                .describe("aws: days that an object stays after it was overwritten or removed: so long may a break-in go unnoticed."),
+            lockDays: z
+                .int("a whole number of days")
+                .min(1, "1 or more")
+                .max(3650, "3650 or less")
+                .optional()
+                .describe("aws: days that nothing can be destroyed, by Object Lock. r2: days that a set can be neither removed nor overwritten. Default, on aws none, on r2 for ever."),
+            accountId: z
+                .string("an account id")
+                .regex(/^[0-9a-f]{32}$/, "32 hexadecimal digits")
+                .optional()
+                .describe("r2: id of the Cloudflare account; the secret cloudflareToken may write R2 storage and the account's API tokens."),
             accessKeyId: z
                 .string("an access key id")
                 .regex(/^[A-Za-z0-9_.-]{3,128}$/, "an access key id")
                 .optional()
-                .describe("Id of the key that the server uses, whose secret is backupSecretKey. It need not be able to delete (docs/backups.md)."),
+                .describe("s3: id of the key that the server uses, whose secret is backupSecretKey. It need not be able to delete (docs/backups.md)."),
             pruneAccessKeyId: z
                 .string("an access key id")
                 .regex(/^[A-Za-z0-9_.-]{3,128}$/, "an access key id")
                 .optional()
-                .describe("Id of the key that `npm run prune` uses, whose secret is backupPruneSecretKey. Default, the server's key."),
+                .describe("s3: id of the key that `npm run prune` uses, whose secret is backupPruneSecretKey. Default, the server's key."),
             prefix: z
                 .string("text")
                 .regex(/^[a-zA-Z0-9][a-zA-Z0-9_-]*(\/[a-zA-Z0-9][a-zA-Z0-9_-]*)*$/, "letters, digits, - and _, with / between parts")

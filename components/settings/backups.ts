@@ -2,27 +2,49 @@ import * as pulumi from "@pulumi/pulumi";
 import { Problem } from "../errors";
 import { RawConfig } from "./parse";
 import { Config } from "./schema";
-import { BackupSettings } from "./settings";
+import { BackupSettings, BackupStore } from "./settings";
+
+type Backups = Config["backups"];
 
 /** What the config says of backups; nothing, where there are none. */
 export function backupsOf({ backups, restoreFrom }: Config, raw: RawConfig, name: string): BackupSettings | undefined {
-    const { provider, accessKeyId, pruneAccessKeyId, prefix = name, every, rpo, endpoint, bucket, ...rest } = backups;
-    if (!provider) return undefined;
+    if (!backups.provider) return undefined;
+    const { prefix = name, every, rpo, pathStyle, keep, uploadKiB, cpus, drill } = backups;
     const hours = parseInt(every);
-    const key = { accessKeyId: accessKeyId!, secretAccessKey: pulumi.secret(raw.backupSecretKey ?? "") };
     return {
-        ...rest,
-        endpoint: endpoint!,
-        bucket: bucket!,
-        prefix,
-        hours,
-        rpoHours: rpo ?? 2 * hours,
-        key,
-        pruneKey: pruneAccessKeyId ? { accessKeyId: pruneAccessKeyId, secretAccessKey: pulumi.secret(raw.backupPruneSecretKey ?? "") } : key,
+        ...{ store: storeOf(backups, raw), pathStyle, prefix, hours, rpoHours: rpo ?? 2 * hours, keep, uploadKiB, cpus, drill },
         passphrase: raw.backupPassphrase ? pulumi.secret(raw.backupPassphrase) : undefined,
         restoreFrom: restoreFrom || undefined,
     };
 }
+
+function storeOf({ provider, region, keepVersionsDays, lockDays, accountId, ...given }: Backups, raw: RawConfig): BackupStore {
+    if (provider === "aws") return { provider, region: region!, keepVersionsDays, objectLockDays: lockDays };
+    if (provider === "r2") return { provider, accountId: accountId!, lockDays, token: pulumi.secret(raw.cloudflareToken) };
+    const writer = { accessKeyId: given.accessKeyId!, secretAccessKey: pulumi.secret(raw.backupSecretKey ?? "") };
+    const pruner = given.pruneAccessKeyId
+        ? { accessKeyId: given.pruneAccessKeyId, secretAccessKey: pulumi.secret(raw.backupPruneSecretKey ?? "") }
+        : writer;
+    return { provider: "s3", endpoint: given.endpoint!, name: given.bucket!, region, writer, pruner };
+}
+
+/** Keys that a provider needs, with an example of each. */
+const NEEDED = {
+    s3: { bucket: "my-mail-backups", endpoint: "https://s3.eu-central-1.amazonaws.com", accessKeyId: "ID" },
+    aws: { region: "eu-central-1" },
+    r2: { accountId: "ACCOUNT" },
+} as const;
+
+/** Keys that are of one provider alone. */
+const OF_ONE: Partial<Record<keyof Backups, string[]>> = {
+    bucket: ["s3"],
+    endpoint: ["s3"],
+    accessKeyId: ["s3"],
+    pruneAccessKeyId: ["s3"],
+    region: ["s3", "aws"],
+    lockDays: ["aws", "r2"],
+    accountId: ["r2"],
+};
 
 export function checkBackups({ backups, restoreFrom }: Config, raw: RawConfig): Problem[] {
     const problems: Problem[] = [];
@@ -33,25 +55,38 @@ export function checkBackups({ backups, restoreFrom }: Config, raw: RawConfig): 
         for (const key of ["backupSecretKey", "backupPruneSecretKey", "backupPassphrase"].filter((key) => raw[key]))
             report(key, "is given, but there are no backups", "set backups, or remove it");
         if (backups.bucket ?? backups.endpoint ?? backups.accessKeyId)
-            report("backups.provider", "is missing, wanted s3", "pulumi config set --path backups.provider s3");
+            report("backups.provider", "is missing, wanted s3, aws or r2", "pulumi config set --path backups.provider s3");
         return problems;
     }
-    const needed = { bucket: "my-mail-backups", endpoint: "https://s3.eu-central-1.amazonaws.com", accessKeyId: "ID" } as const;
-    for (const [key, example] of Object.entries(needed))
-        if (backups[key as keyof typeof needed] === undefined)
-            report(`backups.${key}`, "is missing, and provider s3 needs it", `pulumi config set --path backups.${key} ${example}`);
+    const { provider } = backups;
+    for (const [key, example] of Object.entries(NEEDED[provider]))
+        if (backups[key as keyof Backups] === undefined)
+            report(`backups.${key}`, `is missing, and provider ${provider} needs it`, `pulumi config set --path backups.${key} ${example}`);
+    for (const [key, providers] of Object.entries(OF_ONE))
+        if (backups[key as keyof Backups] !== undefined && !providers.includes(provider))
+            report(`backups.${key}`, `means nothing with provider ${provider}`, `remove it, or set provider to ${providers.join(" or ")}`);
+    if (provider === "s3") problems.push(...checkKeys(backups, raw));
+    if (provider === "r2" && !raw.cloudflareToken)
+        report("cloudflareToken", "is missing, wanted a token that may write R2 storage and the account's API tokens", secret("cloudflareToken"));
+    if (restoreFrom && !raw.backupPassphrase)
+        report("backupPassphrase", "is missing, wanted the passphrase that the set was made with", secret("backupPassphrase"));
+    if (backups.rpo !== undefined && backups.rpo < parseInt(backups.every))
+        report("backups.rpo", `got ${backups.rpo} hours, wanted no less than backups.every (${backups.every})`, "raise it, or make sets more often");
+    return problems;
+}
+
+function checkKeys({ pruneAccessKeyId }: Backups, raw: RawConfig): Problem[] {
+    const problems: Problem[] = [];
+    const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
+    const secret = (key: string) => `pulumi config set --secret ${key}`;
     if (!raw.backupSecretKey) report("backupSecretKey", "is missing, wanted the secret of backups.accessKeyId", secret("backupSecretKey"));
-    if (backups.pruneAccessKeyId && !raw.backupPruneSecretKey)
+    if (pruneAccessKeyId && !raw.backupPruneSecretKey)
         report("backupPruneSecretKey", "is missing, wanted the secret of backups.pruneAccessKeyId", secret("backupPruneSecretKey"));
-    if (!backups.pruneAccessKeyId && raw.backupPruneSecretKey)
+    if (!pruneAccessKeyId && raw.backupPruneSecretKey)
         report(
             "backups.pruneAccessKeyId",
             "is missing, wanted the id of the key whose secret is backupPruneSecretKey",
             "pulumi config set --path backups.pruneAccessKeyId ID",
         );
-    if (restoreFrom && !raw.backupPassphrase)
-        report("backupPassphrase", "is missing, wanted the passphrase that the set was made with", secret("backupPassphrase"));
-    if (backups.rpo !== undefined && backups.rpo < parseInt(backups.every))
-        report("backups.rpo", `got ${backups.rpo} hours, wanted no less than backups.every (${backups.every})`, "raise it, or make sets more often");
     return problems;
 }

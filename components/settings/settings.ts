@@ -54,6 +54,12 @@ export interface Settings {
     sshKey?: pulumi.Output<string>;
 }
 
+/** Where the sets are: in a bucket that is given, or in one that the program makes. */
+export type BackupStore =
+    | { provider: "s3"; endpoint: string; name: string; region?: string; /** The server's. */ writer: BucketKey; /** Of whoever prunes. */ pruner: BucketKey }
+    | { provider: "aws"; region: string; keepVersionsDays: number; objectLockDays?: number }
+    | { provider: "r2"; accountId: string; lockDays?: number; token: pulumi.Output<string> };
+
 /** A key of an S3-compatible store. */
 export interface BucketKey {
     accessKeyId: pulumi.Input<string>;
@@ -63,16 +69,10 @@ export interface BucketKey {
 
 /** Encrypted sets of everything in a bucket. */
 export interface BackupSettings {
-    endpoint: string;
-    bucket: string;
-    region?: string;
+    store: BackupStore;
     pathStyle: boolean;
     /** Folder of this deployment in the bucket. */
     prefix: string;
-    /** The server's. */
-    key: BucketKey;
-    /** Of whoever prunes. */
-    pruneKey: BucketKey;
     /** Given instead of generated. Without it no set can be read. */
     passphrase?: pulumi.Output<string>;
     /** Hours between two sets. */

@@ -48,10 +48,20 @@ freeze() {
     frozen=yes
     began=$(date +%s%N)
     # shellcheck disable=SC2086
-    docker pause $writers >/dev/null || failed "the services cannot be paused"
+    pause $writers
     sleep 0.2 # MongoDB writes its journal each 0.1 s (storage.journal.commitIntervalMs); nothing new comes to it
     # shellcheck disable=SC2086
-    docker pause $databases >/dev/null || failed "the databases cannot be paused"
+    pause $databases
+}
+# The kernel gives up on one whose processes come and go, such as probes of health.
+pause() {
+    for tries in 1 2 3 4 5; do
+        said=$(docker pause "$@" 2>&1) && return
+        # shellcheck disable=SC2046
+        set -- $(for one; do docker ps -q --filter "id=$one" --filter status=running; done)
+        [ $# -gt 0 ] || return 0
+    done
+    failed "services cannot be paused after $tries tries: $(printf %s "$said" | tail -n 1)"
 }
 paused() { docker ps -q --filter "label=forwardemail.stack=$STACK" --filter status=paused; }
 thaw() {

@@ -49,7 +49,7 @@ check_parts() {
 # Redis itself reads its files, and answers what they say of the set.
 check_redis() {
     docker run -d --name "$scratch-redis" --network none --user redis --cap-drop ALL --security-opt no-new-privileges --memory 1g \\
-        -v "$stage/set/redis:/from:ro" --tmpfs /data:mode=1777 --entrypoint sh "$REDIS_IMAGE" -c 'cp -r /from/appendonlydir /data/ && exec redis-server --dir /data --appendonly yes --port 6379 --bind 127.0.0.1' >/dev/null
+        -v "$stage/set/redis:/from:ro" --tmpfs /scratch:mode=1777 --entrypoint sh "$REDIS_IMAGE" -c 'cp -r /from/appendonlydir /scratch/ && exec redis-server --dir /scratch --appendonly yes --port 6379 --bind 127.0.0.1' >/dev/null
     tries=0
     until said_redis=$(docker exec "$scratch-redis" redis-cli GET forwardemail:backup 2>/dev/null) && [ "$said_redis" = "$id" ]; do
         tries=$((tries + 1))

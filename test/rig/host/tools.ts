@@ -11,6 +11,9 @@ const tools = {
     losetup: "mount",
     nft: "nftables",
     nsenter: "util-linux",
+    // Of the backup script, which installs nothing on a machine that is the operator's own.
+    jq: "jq",
+    rsync: "rsync",
     ssh: "openssh-client",
     sshd: "openssh-server",
     named: "bind9",
