@@ -10,7 +10,7 @@ const HELP = `npm run images:update -- [--lock-file FILE] [FAMILY TAG ...]
 
 Asks the registries which digest each known tag stands for now and writes it into images.lock.json.
 
-  FAMILY TAG        adds a release: FAMILY is forwardemail, mongodb, redis or nginx
+  FAMILY TAG        adds a release: FAMILY is forwardemail, mongodb, redis, nginx, lego or restic
   --lock-file FILE  default images.lock.json
 `;
 

@@ -23,8 +23,8 @@ export const SERVICE_NAMES = [
 
 export type ServiceName = (typeof SERVICE_NAMES)[number];
 export type ServiceImage = "forwardemail" | "mongodb" | "redis" | "nginx";
-/** lego is the ACME client: it runs when a certificate is due, and is no service. */
-export type ImageName = ServiceImage | "lego";
+/** lego is the ACME client and restic makes backups: each runs when something is due, and is no service. */
+export type ImageName = ServiceImage | "lego" | "restic";
 /** `forwarding` only receives and forwards; `full` also keeps mailboxes, calendars and contacts. */
 export type Profile = "forwarding" | "full";
 /** Data that outlives its container; see store.ts. */

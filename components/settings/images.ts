@@ -12,7 +12,7 @@ const family = z.strictObject({
     releases: z.record(z.string(), z.strictObject({ digest: digest.nullable() })),
 });
 /** images.lock.json: which releases are known and what their tags meant when they were looked up. */
-export const lockSchema = z.strictObject({ forwardemail: family, mongodb: family, redis: family, nginx: family, lego: family });
+export const lockSchema = z.strictObject({ forwardemail: family, mongodb: family, redis: family, nginx: family, lego: family, restic: family });
 export type Lock = z.output<typeof lockSchema>;
 
 export function parseLock(text: string): Lock {
@@ -20,7 +20,7 @@ export function parseLock(text: string): Lock {
 }
 
 /** A database's data belongs to its major release: another one is taken only where the config names it. */
-const MAJOR: Record<ImageName, string> = { forwardemail: "v", mongodb: "7.", redis: "7.", nginx: "1.", lego: "v5." };
+const MAJOR: Record<ImageName, string> = { forwardemail: "v", mongodb: "7.", redis: "7.", nginx: "1.", lego: "v5.", restic: "0." };
 
 /** The images that a config asks for, by digest. A tag that the lock file does not know is a problem, never a guess. */
 export function selectImages(config: Config, lock: Lock, problems: Problem[], allowUnpinned = false): Record<ImageName, Image> {
@@ -45,6 +45,7 @@ export function selectImages(config: Config, lock: Lock, problems: Problem[], al
         redis: pick("redis", "images.redis", config.images.redis),
         nginx: pick("nginx", "images.nginx", config.images.nginx),
         lego: pick("lego", "images.lego", config.images.lego, config.certificates.issuer !== "acme"),
+        restic: pick("restic", "images.restic", config.images.restic, true),
     };
 }
 

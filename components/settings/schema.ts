@@ -52,8 +52,9 @@ export const schema = z.strictObject({
                     .describe("Tag of redis. Default, the newest in the lock file. Another major release is taken only when it is named here."),
                 nginx: z.string("a tag in quotes").optional().describe("Tag of nginx. Default, the newest in the lock file."),
                 lego: z.string("a tag in quotes").optional().describe("Tag of lego, the ACME client. Default, the newest in the lock file."),
+                restic: z.string("a tag in quotes").optional().describe("Tag of restic, which makes backups. Default, the newest in the lock file."),
             },
-            "a map with lockFile, mongodb, redis, nginx, lego",
+            "a map with lockFile, mongodb, redis, nginx, lego, restic",
         )
         .prefault({}),
     servers: z
