@@ -14,9 +14,9 @@ import { networkOf } from "../rig/host/network";
 import { Target } from "./clients";
 
 const STACK = "e2e";
-const HOST_NAME = hostName("e2e");
+export const HOST_NAME = hostName("e2e");
 export const HOST = "mail.example.test";
-const DIRECTORY = path.join(WORK, "rehearsal-e2e");
+export const DIRECTORY = path.join(WORK, "rehearsal-e2e");
 
 /** One deployment on a Docker host of its own, as the tests see it. */
 export class World {

@@ -6,7 +6,7 @@ import { OWN_ZONE } from "./dns/config";
 import { build } from "./engine/build";
 import type { RigHost } from "./host";
 import { type Log, run } from "./images/run";
-import { runDirOf, startOutside, stopOutside } from "./outside";
+import { named, runDirOf, startOutside, stopOutside } from "./outside";
 import { issue, type Names, request } from "./providers/certificates";
 import { generateKey, keyForms } from "./providers/keys";
 
@@ -104,14 +104,10 @@ async function certify(dir: string, names: Names): Promise<TlsFiles> {
 
 const newKey = async () => keyForms(await generateKey("ECDSA", 0, "P256")).privateKeyPemPkcs8;
 
-/** Under its own name, by which it is found when it is to be stopped. */
 async function pebble(dir: string, log: Log): Promise<string> {
     const folder = path.join(__dirname, "acme");
     const built = await build({ file: "pebble", folder, package: "github.com/letsencrypt/pebble/v2/cmd/pebble", takes: "under a minute" }, log);
-    const link = path.resolve(dir, "pebble");
-    fs.rmSync(link, { force: true });
-    fs.symlinkSync(built, link);
-    return link;
+    return named(dir, "pebble", built);
 }
 
 const FETCH = "fetch(process.argv[1]).then(async (answer) => process.stdout.write(await answer.text()))";

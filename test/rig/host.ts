@@ -1,8 +1,7 @@
 import * as fs from "node:fs";
-import * as http from "node:http";
 import * as path from "node:path";
 
-import { type Daemon, processesOf, start, stop } from "./host/daemons";
+import { type Daemon, processesOf, serves, start, stop } from "./host/daemons";
 import { enter, hasNetwork, type HostNetwork, makeNetwork, networkOf, removeNetwork, runIn } from "./host/network";
 import { needTools } from "./host/tools";
 import { type Log, run } from "./images/run";
@@ -108,15 +107,7 @@ function docker(name: string, dir: string): Daemon {
                 "userland-proxy": false,
             });
         },
-        ready: () =>
-            new Promise((resolve) => {
-                const request = http.get({ socketPath, path: "/_ping", timeout: 2000 }, (response) => {
-                    response.resume();
-                    resolve(response.statusCode === 200);
-                });
-                request.on("timeout", () => request.destroy());
-                request.on("error", () => resolve(false));
-            }),
+        ready: () => serves(socketPath, "/_ping"),
     };
 }
 

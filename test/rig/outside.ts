@@ -1,3 +1,4 @@
+import * as fs from "node:fs";
 import * as path from "node:path";
 
 import type { RigHost } from "./host";
@@ -12,6 +13,14 @@ export async function startOutside(host: RigHost, daemon: Omit<Daemon, "namespac
     const name = path.basename(daemon.program);
     await stopOutside(host, name);
     await start({ ...daemon, processes: [name], namespace: networkOf(path.basename(runDirOf(host))).outside }, 20);
+}
+
+/** The path of a program under a name of its own, by which it is found when it is to be stopped. */
+export function named(dir: string, name: string, program: string): string {
+    const link = path.resolve(dir, name);
+    fs.rmSync(link, { force: true });
+    fs.symlinkSync(program, link);
+    return link;
 }
 
 /** Ends a program that `startOutside` started. */

@@ -55,6 +55,7 @@ test("tags without a digest are looked up once, beside the committed lock file",
         redis: family(DIGEST),
         nginx: family(DIGEST),
         lego: family(DIGEST),
+        restic: family(DIGEST),
     });
     writeFileSync(lockFile, committed);
     const config = { "forwardemail:images": { lockFile } };

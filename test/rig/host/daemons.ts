@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import * as fs from "node:fs";
+import * as http from "node:http";
 import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -21,7 +22,7 @@ export interface Daemon {
     ready(): Promise<boolean>;
 }
 
-const programs = ["dockerd", "containerd", "containerd-shim-runc-v2", "docker-registry", "named", "node", "pebble"];
+const programs = ["dockerd", "containerd", "containerd-shim-runc-v2", "docker-registry", "named", "node", "pebble", "s3-proxy", "versitygw"];
 
 /** Processes of a host: its programs, started with a file below its own run directory. Unlike a pid file, never stale. */
 export function processesOf(runDir: string, names = programs): number[] {
@@ -59,6 +60,18 @@ export async function start(daemon: Daemon, seconds: number): Promise<void> {
     }
     const tail = fs.readFileSync(daemon.logFile, "utf8").trimEnd().split("\n").slice(-15).join("\n");
     throw new Error(`${daemon.program} does not serve: ${ended || `no answer for ${seconds} s`}. The end of ${daemon.logFile}:\n${tail}`);
+}
+
+/** Whether a server answers a path with 200. */
+export function serves(socketPath: string, path: string): Promise<boolean> {
+    return new Promise((resolve) => {
+        const request = http.get({ socketPath, path, timeout: 2000 }, (response) => {
+            response.resume();
+            resolve(response.statusCode === 200);
+        });
+        request.on("timeout", () => request.destroy());
+        request.on("error", () => resolve(false));
+    });
 }
 
 /** Ends processes politely, and by force after a time. */

@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { cached, hashOf } from "./cache";
 import { debianRoot } from "./debian";
 import { buildLego } from "./lego";
+import { buildRestic } from "./restic";
 import { type Log, run } from "./run";
 
 export interface BuildArgs {
@@ -22,7 +23,7 @@ export interface LockedImage {
     releases: Record<string, { digest: string }>;
 }
 
-export type ImagesLock = Record<"forwardemail" | "mongodb" | "redis" | "nginx" | "lego", LockedImage>;
+export type ImagesLock = Record<"forwardemail" | "mongodb" | "redis" | "nginx" | "lego" | "restic", LockedImage>;
 
 /** Releases of the application double, and what each one breaks. */
 const applications: Record<string, string> = {
@@ -39,6 +40,7 @@ const others = {
     redis: ["library/redis", "7.4.7"],
     nginx: ["library/nginx", "1.28.0"],
     lego: ["goacme/lego", "v5.6.0"],
+    restic: ["restic/restic", "0.18.1"],
 } as const;
 
 const services = ["web", "api", "bree", "smtp", "smtp-bree", "mx", "imap", "pop3", "sqlite", "sqlite-bree", "caldav", "carddav"];
@@ -47,12 +49,13 @@ const tagOf = (name: string) => `forwardemail-rig/${name}`;
 
 /** Builds every stand-in and pushes it; does nothing when sources are unchanged and the registry still has them all. */
 export async function buildImages(args: BuildArgs): Promise<ImagesLock> {
-    const lego = await buildLego(args.log);
-    const key = [args.dockerHost, args.registry, hashOf(__dirname), hashOf(args.mongod), path.basename(lego)].join(" ");
+    const programs = { lego: await buildLego(args.log), restic: await buildRestic(args.log) };
+    const names = Object.values(programs).map((program) => path.basename(program));
+    const key = [args.dockerHost, args.registry, hashOf(__dirname), hashOf(args.mongod), ...names].join(" ");
     let isFresh = false;
     const lockFile = await cached(`images-${createHash("sha256").update(key).digest("hex").slice(0, 16)}.json`, async (file) => {
         isFresh = true;
-        fs.writeFileSync(file, JSON.stringify(await buildAndPush(args, lego), null, 4));
+        fs.writeFileSync(file, JSON.stringify(await buildAndPush(args, programs), null, 4));
     });
     const lock = JSON.parse(fs.readFileSync(lockFile, "utf8")) as ImagesLock;
     if (isFresh || (await isPushed(args, lock))) return lock;
@@ -73,7 +76,7 @@ async function isPushed(args: BuildArgs, lock: ImagesLock): Promise<boolean> {
     }
 }
 
-async function buildAndPush(args: BuildArgs, lego: string): Promise<ImagesLock> {
+async function buildAndPush(args: BuildArgs, { lego, restic }: { lego: string; restic: string }): Promise<ImagesLock> {
     args.log("stand-in images: building (20 s, the first time 2 minutes)");
     const base = await npmInstall("base", args.log);
     const node = path.join(base, "node_modules", `node-linux-${process.arch}`, "bin", "node");
@@ -81,6 +84,7 @@ async function buildAndPush(args: BuildArgs, lego: string): Promise<ImagesLock> 
     await build(args, "nginx", {}, { BASE: tagOf("base") });
     await build(args, "redis", {}, { BASE: tagOf("base") });
     await build(args, "lego", { lego }, { BASE: tagOf("base") });
+    await build(args, "restic", { restic }, { BASE: tagOf("base") });
     const mongodb = await npmInstall("mongodb", args.log);
     await build(args, "mongodb", { mongod: args.mongod, node_modules: path.join(mongodb, "node_modules") }, { BASE: tagOf("base") });
     await build(args, "app", { "": `${await bundle(args.log)}/.` }, { BASE: tagOf("base") });

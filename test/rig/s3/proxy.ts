@@ -1,0 +1,91 @@
+import * as fs from "node:fs";
+import * as http from "node:http";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** What stands between clients and the server; nothing of it where it is left out. */
+export interface Disturbance {
+    /** Every write is refused, as where a policy forbids it: 403 AccessDenied. */
+    refuseWrites?: boolean;
+    /** Nothing more is stored, but things can be deleted: 507 XMinioStorageFull, as MinIO says it. */
+    full?: boolean;
+    /** How fast bodies of requests go through, all of them together. */
+    bytesPerSecond?: number;
+}
+
+export interface ProxyConfig {
+    /** Where it listens, in both families. */
+    port: number;
+    /** Socket of the server. */
+    server: string;
+    /** File with the `Disturbance`. It is read again for every request and while a body goes through, so that a change acts at once. */
+    disturbance: string;
+}
+
+interface Refusal {
+    status: number;
+    code: string;
+    message: string;
+}
+
+const WRITES = ["PUT", "POST", "DELETE"];
+
+function refusalOf({ method, url }: http.IncomingMessage, { refuseWrites, full }: Disturbance): Refusal | undefined {
+    if (!WRITES.includes(method!)) return undefined;
+    if (refuseWrites) return { status: 403, code: "AccessDenied", message: "Access Denied." };
+    const deletes = method === "DELETE" || new URL(url!, "http://server").searchParams.has("delete");
+    if (!full || deletes) return undefined;
+    const message = "Storage backend has reached its minimum free drive threshold. Please delete a few objects to proceed.";
+    return { status: 507, code: "XMinioStorageFull", message };
+}
+
+/** Reads the body first: a client that still sends might not hear the answer. */
+function refuse(request: http.IncomingMessage, response: http.ServerResponse, { status, code, message }: Refusal): void {
+    const error = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message></Error>`;
+    request.resume().once("end", () => response.writeHead(status, { "content-type": "application/xml" }).end(error));
+}
+
+function proxy({ port, server, disturbance }: ProxyConfig): void {
+    const current = () => JSON.parse(fs.readFileSync(disturbance, "utf8")) as Disturbance;
+    const paced = paceOf(() => current().bytesPerSecond);
+    const listener = http.createServer((request, response) => {
+        const refusal = refusalOf(request, current());
+        if (refusal) return refuse(request, response, refusal);
+        const { method, url: path } = request;
+        // The host's name stays, because it is signed. A connection is not used twice: the server may be about to close it.
+        const onward = http.request({ socketPath: server, method, path, headers: { ...request.headers, connection: "close" } });
+        onward.on("response", (answer) => {
+            const { connection: _, ...headers } = answer.headers;
+            response.writeHead(answer.statusCode!, headers);
+            pipeline(answer, response).catch(() => response.destroy());
+        });
+        pipeline(request, paced, onward).catch(() => {
+            if (!response.headersSent) response.writeHead(502).end();
+        });
+    });
+    listener.requestTimeout = 0; // a body may be paced for longer than the usual five minutes
+    listener.listen(port, "::");
+}
+
+/** Lets through as many bytes a second as `rate` says at the time, of all bodies together, as a thin line would. */
+function paceOf(rate: () => number | undefined) {
+    let line = Promise.resolve();
+    const send = async (bytes: number) => {
+        for (let left = bytes; left >= 1;) {
+            const bytesPerSecond = rate();
+            if (bytesPerSecond === undefined) return;
+            const milliseconds = Math.min(100, (left / bytesPerSecond) * 1000);
+            await sleep(milliseconds);
+            left -= (milliseconds / 1000) * bytesPerSecond;
+        }
+    };
+    return async function* (body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+        for await (const chunk of body) {
+            await (line = line.then(() => send(chunk.length)));
+            yield chunk;
+        }
+    };
+}
+
+/** `proxy.ts CONFIG`: a process of its own, so that it outlives the test and serves while the test waits. */
+proxy(JSON.parse(fs.readFileSync(process.argv[2], "utf8")) as ProxyConfig);
