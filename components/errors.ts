@@ -21,3 +21,10 @@ export class SettingsError extends pulumi.RunError {
         super([`The config of stack "${stack}" has ${count}; nothing was created or changed.`, ...lines].join("\n"));
     }
 }
+
+/** Mistakes in the arguments of a component, all at once; printed without a stack trace. */
+export class ArgsError extends pulumi.RunError {
+    constructor(component: string, name: string, problems: string[]) {
+        super([`${component} "${name}":`, ...problems.map((problem) => `  - ${problem}`)].join("\n"));
+    }
+}

@@ -2,7 +2,6 @@ import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
 import { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
 import { deploy } from "../components/deploy";
-import { Settings } from "../components/settings/settings";
 import { readProject, readStackFile, settingsFrom } from "./stackFile";
 
 /** A resource as the program declares it; secrets redacted, so that it can be shown and committed. */
@@ -24,11 +23,11 @@ const SECRET = "1b47061264138c4ac30d75fd1eb44270"; // Pulumi's wire marker of a 
  */
 export async function planStack(stack: string, overlay: Record<string, unknown> = {}, firstPreview = false): Promise<Planned[]> {
     const config = { ...readStackFile(stack).config, ...overlay };
-    return planSettings(() => settingsFrom(stack, config, { allowUnpinned: true }), readProject().name, stack, firstPreview);
+    return planProgram(() => deploy(settingsFrom(stack, config, { allowUnpinned: true })), readProject().name, stack, firstPreview);
 }
 
-/** Plans a deployment of the given settings. On a first preview nothing that a provider makes is known yet. */
-async function planSettings(settings: () => Settings, project: string, stack: string, firstPreview: boolean): Promise<Planned[]> {
+/** Plans whatever a program declares. On a first preview nothing that a provider makes is known yet. */
+export async function planProgram(program: () => unknown, project: string, stack: string, firstPreview = false): Promise<Planned[]> {
     const planned: Planned[] = [];
     await pulumi.runtime.setMocks(
         {
@@ -49,7 +48,7 @@ async function planSettings(settings: () => Settings, project: string, stack: st
     );
     const restore = recordRegistrations(planned);
     try {
-        deploy(settings());
+        program();
         await pulumi.runtime.disconnect();
     } finally {
         restore();
@@ -86,6 +85,12 @@ function made(type: string, name: string): Record<string, unknown> {
             return { stdout: name.endsWith("-acme-account") ? "https://authority.invalid/acct/1" : "1.44", stderr: "" };
         case "aws:ec2/eip:Eip":
             return { publicIp: "203.0.113.7", allocationId: `${name}-id` };
+        case "aws:s3/bucket:Bucket":
+            return { bucket: `${name}-abc1234`, arn: `arn:aws:s3:::${name}-abc1234`, region: "eu-central-1" };
+        case "aws:iam/accessKey:AccessKey":
+            return { secret: pulumi.secret("Planned0Planned0Planned0Planned0Planned0") };
+        case "cloudflare:index/accountToken:AccountToken":
+            return { value: pulumi.secret("Planned0Planned0Planned0Planned0Planned0") };
         default:
             return {};
     }

@@ -1,4 +1,11 @@
 import { randomBytes } from "node:crypto";
+import type { BucketLifecycleConfigurationArgs } from "@pulumi/aws/s3/bucketLifecycleConfiguration";
+import type { BucketObjectLockConfigurationArgs } from "@pulumi/aws/s3/bucketObjectLockConfiguration";
+import type { BucketOwnershipControlsArgs } from "@pulumi/aws/s3/bucketOwnershipControls";
+import type { BucketPublicAccessBlockArgs } from "@pulumi/aws/s3/bucketPublicAccessBlock";
+import type { BucketServerSideEncryptionConfigurationArgs } from "@pulumi/aws/s3/bucketServerSideEncryptionConfiguration";
+import type { BucketVersioningArgs } from "@pulumi/aws/s3/bucketVersioning";
+import type { Unwrap } from "@pulumi/pulumi";
 import { inFile, readFile, type WithAccount as With } from "../providers/account";
 
 /** Objects of one kind by id. */
@@ -25,6 +32,18 @@ export interface Tables {
     rolePolicies: Table<{ role: string }>;
     instanceProfiles: Table<{ role: string }>;
     instances: Table<Instance>;
+    users: Table<object>;
+    userPolicies: Table<{ user: string; policy: string }>;
+    accessKeys: Table<{ user: string; secret: string }>;
+    buckets: Table<{ objectLock?: boolean }>;
+    // What a bucket is configured with, as the provider has it, by the bucket's name.
+    bucketVersionings: Table<Pick<Unwrap<BucketVersioningArgs>, "versioningConfiguration">>;
+    bucketObjectLocks: Table<Pick<Unwrap<BucketObjectLockConfigurationArgs>, "rule">>;
+    bucketLifecycles: Table<Pick<Unwrap<BucketLifecycleConfigurationArgs>, "rules">>;
+    bucketEncryptions: Table<Pick<Unwrap<BucketServerSideEncryptionConfigurationArgs>, "rules">>;
+    bucketOwnerships: Table<Pick<Unwrap<BucketOwnershipControlsArgs>, "rule">>;
+    bucketAccessBlocks: Table<Omit<Unwrap<BucketPublicAccessBlockArgs>, "bucket">>;
+    bucketPolicies: Table<{ policy: string }>;
     /** Without their own SOA and NS, which every zone has. */
     hostedZones: Table<{ name: string }>;
     recordSets: Table<RecordSet>;
@@ -99,7 +118,8 @@ export function newAccount(region = "eu-central-1"): Account {
             addresses: {},
             addressDomainNames: {},
         },
-        ...{ hostedZones: {}, recordSets: {} },
+        ...noZones(),
+        ...noBuckets(),
         ...{ addressAssociations: {}, volumes: {}, volumeAttachments: {}, roles: {}, rolePolicies: {}, instanceProfiles: {}, instances: {} },
         images: Object.fromEntries(images.map(({ id, architecture }) => [id, architecture])),
         parameters: Object.fromEntries(images.map(({ id, parameter }) => [parameter, id])),
@@ -107,14 +127,20 @@ export function newAccount(region = "eu-central-1"): Account {
     };
 }
 
+const noZones = () => ({ hostedZones: {}, recordSets: {} });
+const noBuckets = () => ({
+    ...{ users: {}, userPolicies: {}, accessKeys: {}, buckets: {}, bucketVersionings: {}, bucketObjectLocks: {}, bucketLifecycles: {} },
+    ...{ bucketEncryptions: {}, bucketOwnerships: {}, bucketAccessBlocks: {}, bucketPolicies: {} },
+});
+
 /** Does one thing with the account, of which no other is in the midst. It is kept only if the thing does not fail. */
 export type WithAccount = With<Account>;
 
 /** The account in a file. Other processes may use it too, but not at the same time. */
 export const accountIn = (file: string): WithAccount => inFile(file, readAccount);
 
-/** The account in a file, also one of a time before Route 53, or a new one. */
+/** The account in a file, also one of a time before Route 53 or S3, or a new one. */
 export function readAccount(file: string): Account {
     const kept = readFile<Account>(file);
-    return kept ? { ...{ hostedZones: {}, recordSets: {} }, ...kept } : newAccount();
+    return kept ? { ...noZones(), ...noBuckets(), ...kept } : newAccount();
 }

@@ -1,12 +1,15 @@
 import type { Resource } from "../providers/standin";
 import type { Account, Tables, WithAccount } from "./account";
 import type { Hardware } from "./hardware";
+import type { ObjectStore } from "./objectStore";
 import { badTags } from "./values";
 
 /** The account, and what its objects are made of. */
 export interface Cloud {
     withAccount: WithAccount;
     hardware(): Promise<Hardware>;
+    /** What is in the buckets. Left out, they exist in the account only and stay empty. */
+    objects?: ObjectStore;
 }
 
 type Tags = { tags?: Record<string, string>; tagsAll?: Record<string, string> };
@@ -37,16 +40,16 @@ interface Life<Args, State> {
     update?(account: Account, args: Args, state: State, id: string): Promise<Partial<State>>;
 }
 
-/** The life cycle of objects that the account keeps in a table. The network follows whatever happens. */
+/** The life cycle of objects that the account keeps in a table. The network, where there is one, follows whatever happens. */
 export function kept<Kind extends keyof Tables, Args, State>(
-    { withAccount, hardware }: Cloud,
+    { withAccount, hardware }: Pick<Cloud, "withAccount"> & Partial<Pick<Cloud, "hardware">>,
     kind: Kind,
     { create, remove, read, update }: Life<Args, State>,
 ): Pick<Resource<Args, State>, "create" | "read" | "update" | "delete"> {
     const change = <T>(use: (account: Account) => Promise<T>) =>
         withAccount(async (account) => {
             const answer = await use(account);
-            await (await hardware()).connect(account);
+            await (await hardware?.())?.connect(account);
             return answer;
         });
     return {

@@ -1,5 +1,7 @@
 import { standIn } from "../providers/standin";
 import { eip, eipAssociation, eipDomainName } from "./addresses";
+import { bucketEncryption, bucketOwnership, bucketPolicy, publicAccessBlock } from "./bucketAccess";
+import { bucket, bucketLifecycle, bucketObjectLock, bucketVersioning } from "./buckets";
 import { instanceProfile, role, rolePolicy } from "./identity";
 import { instance } from "./instance";
 import { lookups } from "./lookups";
@@ -8,6 +10,7 @@ import type { Cloud } from "./resource";
 import { record } from "./route53";
 import { securityGroup, securityGroupRule } from "./security";
 import { volume, volumeAttachment } from "./storage";
+import { accessKey, user, userPolicy } from "./users";
 
 /** The stand-in AWS provider of an account. */
 export const awsProvider = (cloud: Cloud) =>
@@ -31,6 +34,17 @@ export const awsProvider = (cloud: Cloud) =>
             "aws:iam/role:Role": role(cloud),
             "aws:iam/rolePolicy:RolePolicy": rolePolicy(cloud),
             "aws:iam/instanceProfile:InstanceProfile": instanceProfile(cloud),
+            "aws:iam/user:User": user(cloud),
+            "aws:iam/userPolicy:UserPolicy": userPolicy(cloud),
+            "aws:iam/accessKey:AccessKey": accessKey(cloud),
+            "aws:s3/bucket:Bucket": bucket(cloud),
+            "aws:s3/bucketVersioning:BucketVersioning": bucketVersioning(cloud),
+            "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration": bucketObjectLock(cloud),
+            "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": bucketLifecycle(cloud),
+            "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": bucketEncryption(cloud),
+            "aws:s3/bucketOwnershipControls:BucketOwnershipControls": bucketOwnership(cloud),
+            "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": publicAccessBlock(cloud),
+            "aws:s3/bucketPolicy:BucketPolicy": bucketPolicy(cloud),
             "aws:ec2/instance:Instance": instance(cloud),
             "aws:route53/record:Record": record(cloud),
         },

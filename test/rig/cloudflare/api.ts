@@ -1,33 +1,14 @@
-import type { WithAccount } from "../providers/account";
 import { within } from "../records";
 import { type Call, type CloudflareAccount, newId, type Row } from "./account";
 import { accepted, type Args } from "./content";
-import { reasonOf, Refusal, told, unwise } from "./errors";
-
-/** Cloudflare as the provider sees it, with the token that the provider was given. */
-export interface Cloudflare {
-    withAccount: WithAccount<CloudflareAccount>;
-    token(): string | undefined;
-}
+import { Refusal, unwise } from "./errors";
+import { type Cloudflare, notRouted, requests } from "./request";
 
 /** The part of Cloudflare's API that has the records of zones. */
-export function recordsApi({ withAccount, token }: Cloudflare) {
-    const request = async <T>(call: Call, zoneId: string, answer: (account: CloudflareAccount, zone: string) => T): Promise<T> => {
-        // The request stays in the account's list also when it is refused.
-        const outcome = await withAccount((account) => {
-            try {
-                if (token() !== account.token) throw new Refusal(10000, "Authentication error", "403 Forbidden");
-                const answered = { answer: answer(account, zoneOf(account, call.path, zoneId)) };
-                account.calls.push(call);
-                return answered;
-            } catch (error) {
-                account.calls.push({ ...call, ...(error instanceof Refusal && { code: reasonOf(error) }) });
-                return { error };
-            }
-        });
-        if ("answer" in outcome) return outcome.answer;
-        throw outcome.error instanceof Refusal ? told(call, outcome.error) : outcome.error;
-    };
+export function recordsApi(cloudflare: Cloudflare) {
+    const send = requests(cloudflare);
+    const request = <T>(call: Call, zoneId: string, answer: (account: CloudflareAccount, zone: string) => T): Promise<T> =>
+        send(call, (account) => answer(account, zoneOf(account, call.path, zoneId)));
     const all = (zoneId: string) => `zones/${zoneId}/dns_records`;
     const one = (zoneId: string, id: string) => `${all(zoneId)}/${id}`;
     return {
@@ -54,7 +35,7 @@ export function recordsApi({ withAccount, token }: Cloudflare) {
 }
 
 function zoneOf({ zones }: CloudflareAccount, path: string, id: string): string {
-    if (!/^[0-9a-f]{32}$/.test(id)) throw new Refusal(7003, `Could not route to /client/v4/${path}, perhaps your object identifier is invalid?`);
+    if (!/^[0-9a-f]{32}$/.test(id)) throw notRouted(path);
     if (!zones[id]) throw new Refusal(1001, "Invalid zone identifier");
     return zones[id];
 }

@@ -3,13 +3,22 @@ import type { Unwrap } from "@pulumi/pulumi";
 import { type Resource, standIn } from "../providers/standin";
 import { characterStrings, LONGEST } from "../records";
 import type { Row } from "./account";
-import { type Cloudflare, recordsApi } from "./api";
+import { recordsApi } from "./api";
 import { type Args, fieldsOf } from "./content";
 import { unwise } from "./errors";
+import { r2Bucket, r2BucketLifecycle, r2BucketLock } from "./r2";
+import type { Cloudflare } from "./request";
+import { accountToken } from "./tokens";
 
 /** The stand-in Cloudflare provider of an account. */
 export const cloudflareProvider = (cloudflare: Cloudflare) =>
-    standIn("cloudflare", { "cloudflare:index/dnsRecord:DnsRecord": dnsRecord(cloudflare) });
+    standIn("cloudflare", {
+        "cloudflare:index/dnsRecord:DnsRecord": dnsRecord(cloudflare),
+        "cloudflare:index/r2Bucket:R2Bucket": r2Bucket(cloudflare),
+        "cloudflare:index/r2BucketLock:R2BucketLock": r2BucketLock(cloudflare),
+        "cloudflare:index/r2BucketLifecycle:R2BucketLifecycle": r2BucketLifecycle(cloudflare),
+        "cloudflare:index/accountToken:AccountToken": accountToken(cloudflare),
+    });
 
 // Read gives every field that the API has, and says which it has not: those are gone from the state.
 const state = ({ content, data, ttl, priority, comment, proxied, name }: Row) => ({ name, content, data, ttl, priority, comment, proxied });

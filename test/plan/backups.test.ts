@@ -1,0 +1,234 @@
+import { createHash } from "node:crypto";
+import * as aws from "@pulumi/aws";
+import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+import { beforeAll, describe, expect, test } from "vitest";
+import { AwsBucket, AwsBucketArgs } from "../../components/backups/awsBucket";
+import { BackupBucket } from "../../components/backups/bucket";
+import { BUCKET_ITEM_WRITE, R2Bucket, R2BucketArgs } from "../../components/backups/r2Bucket";
+import { Planned, planProgram } from "../../operate/planned";
+
+const NAME = "forwardemail-prod-backups";
+const DEPLOYMENT = "forwardemail-prod";
+
+/** The plan of a program that declares a bucket, and what the bucket tells. */
+async function planned(declare: () => BackupBucket, firstPreview = false) {
+    let bucket!: BackupBucket;
+    const plan = await planProgram(() => (bucket = declare()), "forwardemail", "prod", firstPreview);
+    const one = (name: string): { inputs: Record<string, unknown>; options: Record<string, unknown> } => {
+        const found = plan.filter((r) => `${r.type.split(":").at(-1)} ${r.name}` === name);
+        expect(found, name).toHaveLength(1);
+        return found[0] as never;
+    };
+    const kept = plan.filter(({ options }) => options.protect).map((r) => `${r.type.split(":").at(-1)} ${r.name.replace(`${NAME}-`, "")}`);
+    return { plan, bucket, one, kept };
+}
+
+const value = <T>(output: pulumi.Output<T>) => new Promise<T>((done) => output.apply(done));
+/** Every resource of a plan is under the component, and uses its provider. */
+const astray = (plan: Planned[], component: string) =>
+    plan.filter((r) => /^(aws|cloudflare):/.test(r.type) && (r.parent !== `${component}::${NAME}` || r.options.provider !== "elsewhere"));
+
+describe("on AWS", () => {
+    const declare = (more: Partial<AwsBucketArgs> = {}) => {
+        const provider = new aws.Provider("elsewhere", { region: "eu-west-1" });
+        return new AwsBucket(NAME, { deployment: DEPLOYMENT, prefix: "restic", keepVersionsDays: 90, ...more }, { provider });
+    };
+    let usual: Awaited<ReturnType<typeof planned>>;
+    beforeAll(async () => {
+        usual = await planned(declare);
+    });
+    const inBucket = { bucket: `${NAME}-bucket-abc1234` };
+
+    test("what history and access depend on is protected; the component is not, nor what can be made anew", () => {
+        expect(usual.kept).toEqual([
+            "AccessKey pruner",
+            "AccessKey writer",
+            "User pruner",
+            "User writer",
+            "UserPolicy pruner",
+            "UserPolicy writer",
+            "Bucket bucket",
+            "BucketPolicy policy",
+            "BucketPublicAccessBlock access",
+            "BucketVersioning versioning",
+        ]);
+        expect(astray(usual.plan, "forwardemail:backups:AwsBucket")).toEqual([]);
+    });
+
+    test("the bucket is named after the deployment, never destroyed with what is in it, and never replaced for a lock", () => {
+        expect(usual.one(`Bucket ${NAME}-bucket`).inputs).toEqual({
+            bucketPrefix: `${NAME}-`,
+            forceDestroy: false,
+            tags: { "forwardemail:deployment": DEPLOYMENT },
+        });
+    });
+
+    test("it keeps versions, encrypts, and lets nobody in without IAM and TLS", () => {
+        expect(usual.one(`BucketVersioning ${NAME}-versioning`).inputs).toEqual({ ...inBucket, versioningConfiguration: { status: "Enabled" } });
+        expect(usual.one(`BucketServerSideEncryptionConfiguration ${NAME}-encryption`).inputs).toEqual({
+            ...inBucket,
+            rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" }, blockedEncryptionTypes: ["SSE-C"] }],
+        });
+        expect(usual.one(`BucketOwnershipControls ${NAME}-ownership`).inputs).toEqual({
+            ...inBucket,
+            rule: { objectOwnership: "BucketOwnerEnforced" },
+        });
+        const all = { blockPublicAcls: true, blockPublicPolicy: true, ignorePublicAcls: true, restrictPublicBuckets: true };
+        expect(usual.one(`BucketPublicAccessBlock ${NAME}-access`).inputs).toEqual({ ...inBucket, ...all });
+        const { policy } = usual.one(`BucketPolicy ${NAME}-policy`).inputs;
+        const { Statement } = JSON.parse(policy as string) as { Statement: { Sid: string; Resource: string[] }[] };
+        expect(Statement.map(({ Sid }) => Sid)).toEqual(["DenyWithoutTls", "DenyOldTls", "DenyOtherEncryption"]);
+        expect(Statement[0].Resource).toEqual([`arn:aws:s3:::${inBucket.bucket}`, `arn:aws:s3:::${inBucket.bucket}/*`]);
+    });
+
+    test("old versions, their marks and aborted uploads go in their time, in the repository's folder", () => {
+        const { inputs, options } = usual.one(`BucketLifecycleConfiguration ${NAME}-lifecycle`);
+        const rule = { status: "Enabled", filter: { prefix: "restic/" } };
+        expect(inputs).toEqual({
+            ...inBucket,
+            rules: [
+                { ...rule, id: "old-versions", noncurrentVersionExpiration: { noncurrentDays: 90 }, expiration: { expiredObjectDeleteMarker: true } },
+                { ...rule, id: "aborted-uploads", abortIncompleteMultipartUpload: { daysAfterInitiation: 2 } },
+            ],
+        });
+        expect(options.dependsOn).toContain(`${NAME}-versioning`);
+        expect(options.protect).toBeUndefined();
+    });
+
+    test("no key is there before history is kept and the bucket is closed; changes of the bucket wait for each other", async () => {
+        const depends = (name: string) => usual.one(name).options.dependsOn;
+        for (const role of ["writer", "pruner"])
+            expect(depends(`AccessKey ${NAME}-${role}`)).toEqual(expect.arrayContaining([`${NAME}-policy`, `${NAME}-versioning`]));
+        expect(depends(`BucketPolicy ${NAME}-policy`)).toContain(`${NAME}-access`);
+        expect(depends(`BucketPublicAccessBlock ${NAME}-access`)).toContain(`${NAME}-ownership`);
+        const locked = await planned(() => declare({ objectLockDays: 30 }));
+        expect(locked.one(`AccessKey ${NAME}-writer`).options.dependsOn).toContain(`${NAME}-lock`);
+    });
+
+    test("each user has its own rights and key; the pruner may hide more, and neither may destroy", () => {
+        const actions = (role: string) => {
+            const { policy, user } = usual.one(`UserPolicy ${NAME}-${role}`).inputs;
+            expect(user).toBe(`${NAME}-${role}-abc1234`);
+            expect(usual.one(`AccessKey ${NAME}-${role}`).inputs).toEqual({ user });
+            return JSON.parse(policy as string) as { Statement: { Action: string[]; Resource: string[] }[] };
+        };
+        const remove = (role: string) => actions(role).Statement.filter(({ Action }) => Action.some((one) => one.includes("Delete")));
+        expect(remove("writer")).toMatchObject([{ Action: ["s3:DeleteObject"], Resource: [`arn:aws:s3:::${inBucket.bucket}/restic/locks/*`] }]);
+        expect(remove("pruner")).toMatchObject([{ Action: ["s3:DeleteObject"], Resource: [`arn:aws:s3:::${inBucket.bucket}/restic/*`] }]);
+    });
+
+    test("Object Lock comes when asked for, may be left out again, and changes nothing else of the bucket", async () => {
+        expect(usual.plan.filter(({ name }) => name === `${NAME}-lock`)).toEqual([]);
+        const locked = await planned(() => declare({ objectLockDays: 30 }));
+        const { inputs, options } = locked.one(`BucketObjectLockConfiguration ${NAME}-lock`);
+        expect(inputs).toEqual({ ...inBucket, rule: { defaultRetention: { mode: "GOVERNANCE", days: 30 } } });
+        expect(options.dependsOn).toContain(`${NAME}-versioning`);
+        expect(options.protect).toBeUndefined();
+        expect(locked.one(`Bucket ${NAME}-bucket`).inputs).toEqual(usual.one(`Bucket ${NAME}-bucket`).inputs);
+    });
+
+    test("it tells where it is, and keeps its secrets", async () => {
+        const { name, region, endpoint, writer, pruner } = usual.bucket;
+        expect(await Promise.all([name, region, endpoint].map(value))).toEqual([
+            inBucket.bucket,
+            "eu-central-1",
+            "https://s3.eu-central-1.amazonaws.com",
+        ]);
+        expect(await Promise.all([writer, pruner].map(({ accessKeyId }) => value(accessKeyId)))).toEqual([`${NAME}-writer-id`, `${NAME}-pruner-id`]);
+        for (const { secretAccessKey } of [writer, pruner]) expect(await pulumi.isSecret(secretAccessKey)).toBe(true);
+        expect(JSON.stringify(usual.plan)).not.toContain("Planned0");
+    });
+
+    test("the first preview, when nothing is known yet, declares the same resources", async () => {
+        const names = ({ plan }: { plan: Planned[] }) => plan.map((r) => `${r.type} ${r.name}`);
+        expect(names(await planned(declare, true))).toEqual(names(usual));
+    });
+
+    test("bad arguments are refused before anything is registered", () => {
+        const bad = { deployment: DEPLOYMENT, prefix: "/restic", keepVersionsDays: 0, objectLockDays: 1.5 };
+        expect(() => new AwsBucket(NAME, bad)).toThrow(/^AwsBucket "[^"]+":\n {2}- prefix [^]*keepVersionsDays [^]*objectLockDays /);
+    });
+});
+
+describe("on R2", () => {
+    const accountId = "0123456789abcdef0123456789abcdef";
+    const declare = (more: Partial<R2BucketArgs> = {}) => {
+        const provider = new cloudflare.Provider("elsewhere", { apiToken: pulumi.secret("x".repeat(40)) });
+        return new R2Bucket(NAME, { deployment: DEPLOYMENT, accountId, prefix: "restic", provider, ...more });
+    };
+    let usual: Awaited<ReturnType<typeof planned>>;
+    beforeAll(async () => {
+        usual = await planned(declare);
+    });
+
+    test("bucket, lock and tokens are protected; the component is not, nor what can be made anew", () => {
+        expect(usual.kept).toEqual(["AccountToken pruner", "AccountToken writer", "R2Bucket bucket", "R2BucketLock lock"]);
+        expect(astray(usual.plan, "forwardemail:backups:R2Bucket")).toEqual([]);
+    });
+
+    test("the bucket has the deployment's name, and a lock before anybody has a token", () => {
+        expect(usual.one(`R2Bucket ${NAME}-bucket`).inputs).toEqual({ accountId, name: NAME });
+        const { rules } = usual.one(`R2BucketLock ${NAME}-lock`).inputs as { rules: { prefix: string; enabled: boolean; condition: unknown }[] };
+        expect(rules.map(({ prefix }) => prefix)).toEqual(["restic/config", "restic/data/", "restic/keys/", "restic/snapshots/"]);
+        for (const rule of rules) expect(rule).toMatchObject({ enabled: true, condition: { type: "Indefinite" } });
+        for (const role of ["writer", "pruner"]) expect(usual.one(`AccountToken ${NAME}-${role}`).options.dependsOn).toContain(`${NAME}-lock`);
+    });
+
+    test("a lock of days is one", async () => {
+        const { rules } = (await planned(() => declare({ lockDays: 365 }))).one(`R2BucketLock ${NAME}-lock`).inputs as { rules: object[] };
+        for (const rule of rules) expect(rule).toMatchObject({ condition: { type: "Age", maxAgeSeconds: 31536000 } });
+    });
+
+    test("uploads that were never completed go after two days, and nothing else goes by itself", () => {
+        expect(usual.one(`R2BucketLifecycle ${NAME}-lifecycle`).inputs).toEqual({
+            accountId,
+            bucketName: NAME,
+            rules: [
+                {
+                    id: "aborted-uploads",
+                    enabled: true,
+                    conditions: { prefix: "" },
+                    abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 172800 } },
+                },
+            ],
+        });
+    });
+
+    test("the tokens are good for objects of this bucket only", () => {
+        for (const role of ["writer", "pruner"])
+            expect(usual.one(`AccountToken ${NAME}-${role}`).inputs).toEqual({
+                accountId,
+                name: `${DEPLOYMENT}: ${role} of backups`,
+                policies: [
+                    {
+                        effect: "allow",
+                        permissionGroups: [{ id: BUCKET_ITEM_WRITE }],
+                        resources: `{"com.cloudflare.edge.r2.bucket.${accountId}_default_${NAME}":"*"}`,
+                    },
+                ],
+            });
+    });
+
+    test("it tells where it is, and keeps its secrets: S3's is the token's digest", async () => {
+        const { name, region, endpoint, writer, pruner } = usual.bucket;
+        expect(await Promise.all([name, region, endpoint].map(value))).toEqual([NAME, "auto", `https://${accountId}.r2.cloudflarestorage.com`]);
+        expect(await Promise.all([writer, pruner].map(({ accessKeyId }) => value(accessKeyId)))).toEqual([`${NAME}-writer-id`, `${NAME}-pruner-id`]);
+        const digest = createHash("sha256").update("Planned0".repeat(5)).digest("hex");
+        for (const { secretAccessKey } of [writer, pruner]) {
+            expect(await pulumi.isSecret(secretAccessKey)).toBe(true);
+            expect(await value(secretAccessKey)).toBe(digest);
+        }
+        expect(JSON.stringify(usual.plan)).not.toMatch(/Planned0|xxxx/);
+    });
+
+    test("the first preview, when nothing is known yet, declares the same resources", async () => {
+        const names = ({ plan }: { plan: Planned[] }) => plan.map((r) => `${r.type} ${r.name}`);
+        expect(names(await planned(declare, true))).toEqual(names(usual));
+    });
+
+    test("bad arguments are refused before anything is registered", () => {
+        const bad = { deployment: DEPLOYMENT, prefix: "restic", accountId: "mine", lockDays: 0 };
+        expect(() => new R2Bucket(NAME, bad)).toThrow(/^R2Bucket "[^"]+":\n {2}- accountId [^]*lockDays /);
+    });
+});
