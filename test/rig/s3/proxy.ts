@@ -55,7 +55,8 @@ function proxy({ port, server, disturbance }: ProxyConfig): void {
         // The host's name stays, because it is signed. A connection is not used twice: the server may be about to close it.
         const onward = http.request({ socketPath: server, method, path, headers: { ...request.headers, connection: "close" } });
         onward.on("response", (answer) => {
-            const { connection: _, ...headers } = answer.headers;
+            const headers = { ...answer.headers };
+            delete headers.connection; // of the other connection
             response.writeHead(answer.statusCode!, headers);
             pipeline(answer, response).catch(() => response.destroy());
         });
