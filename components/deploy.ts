@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { Backups, Repository } from "./backups/backups";
+import { Backups, Repository, createBucket } from "./backups/backups";
 import { AcmeCertificate, certificateKeys } from "./certificates/acme";
 import { createCertificate } from "./certificates/certificates";
 import { Dns } from "./dns/dns";
@@ -120,8 +120,7 @@ function createServer(settings: Settings, place: ServerSettings, instance?: AwsM
 
 function createBackups(settings: Settings, server: Server, opts: pulumi.ComponentResourceOptions): Backups | undefined {
     const { name, backups } = settings;
-    if (backups?.store.provider !== "s3") return undefined;
-    return new Backups(name, { settings, backups, bucket: backups.store, server }, opts);
+    return backups && new Backups(name, { settings, backups, bucket: createBucket(name, backups), server }, opts);
 }
 
 /**

@@ -1,3 +1,5 @@
+import * as aws from "@pulumi/aws";
+import * as cloudflare from "@pulumi/cloudflare";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
@@ -7,6 +9,8 @@ import { servicesOf } from "../services/catalogue";
 import { Place, createPlace, writeFiles } from "../services/files";
 import { DeploymentSecrets, Recovered } from "../services/secrets";
 import type { BackupSettings, BucketKey, Settings } from "../settings/settings";
+import { AwsBucket } from "./awsBucket";
+import { R2Bucket } from "./r2Bucket";
 import { RUN } from "./host/backup";
 import { COMMON } from "./host/common";
 import { COMMANDS, RESTORE } from "./host/restore";
@@ -27,6 +31,23 @@ export interface Bucket {
     region?: pulumi.Input<string>;
     writer: BucketKey;
     pruner: BucketKey;
+}
+
+/** The bucket that the config gives, or that is made for it. */
+export function createBucket(deployment: string, { store, prefix }: BackupSettings): Bucket {
+    const name = `${deployment}-backups`;
+    switch (store.provider) {
+        case "s3":
+            return store;
+        case "aws": {
+            const { region, keepVersionsDays, objectLockDays } = store;
+            return new AwsBucket(name, { deployment, prefix, keepVersionsDays, objectLockDays }, { provider: new aws.Provider(name, { region }) });
+        }
+        case "r2": {
+            const { accountId, lockDays, token } = store;
+            return new R2Bucket(name, { deployment, prefix, accountId, lockDays }, { provider: new cloudflare.Provider(name, { apiToken: token }) });
+        }
+    }
 }
 
 /** The script on the host: /…/backup/backup run | sets | drill … */
@@ -101,10 +122,7 @@ export class Backups extends pulumi.ComponentResource {
         const { name, directory } = { name: settings.name, ...settings.data };
         const place = (role: string) => (directory ? `${directory}/${role}` : `${name}-${role}`);
         const { pathStyle, cpus, uploadKiB, rpoHours, keep } = backups;
-        const options = [
-            ...["-o", `s3.bucket-lookup=${pathStyle ? "path" : "dns"}`],
-            ...(uploadKiB ? ["--limit-upload", String(uploadKiB)] : []),
-        ];
+        const options = [...["-o", `s3.bucket-lookup=${pathStyle ? "path" : "dns"}`], ...(uploadKiB ? ["--limit-upload", String(uploadKiB)] : [])];
         const values: Record<string, pulumi.Input<string>> = {
             STACK: name,
             HOST: settings.host,

@@ -1,4 +1,4 @@
-import { createHash, createPublicKey } from "node:crypto";
+import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
@@ -8,7 +8,7 @@ import { Server } from "../server/server";
 import { CATALOGUE, servicesOf } from "../services/catalogue";
 import { Place, createPlace } from "../services/files";
 import { ROUTER_DIRECTORY } from "../services/policies";
-import { Recovered, bodyOf, recoveredOr } from "../services/secrets";
+import { Recovered, recoveredKey, recoveredOr } from "../services/secrets";
 import { certificateNames } from "../settings/dns";
 import { AcmeSettings, Settings } from "../settings/settings";
 import { EC } from "./certificates";
@@ -42,24 +42,19 @@ export interface CertificateKeys {
 export function certificateKeys(name: string, { key: current }: AcmeSettings, recovered?: Recovered): CertificateKeys {
     const keys = [current - 1, current, current + 1]
         .filter((number) => number > 0)
-        .map((number) => {
-            const made = new tls.PrivateKey(`${name}-certificate-key-${number}`, EC);
-            return { number, pem: recoveredOr(recovered, keyName(number), made.privateKeyPem), made };
-        });
-    return {
-        key: keys.find(({ number }) => number === current)!.pem,
-        all: Object.fromEntries(keys.map(({ number, pem }) => [keyName(number), pem])),
-        publicKeys: keys.map(({ number, pem, made }) => ({
+        .map((number) => ({
             number,
-            publicKey: recovered ? pulumi.unsecret(pem.apply(publicPem)).apply(fingerprint) : made.publicKeyPem.apply(fingerprint),
-        })),
+            ...recoveredKey(recovered, keyName(number), new tls.PrivateKey(`${name}-certificate-key-${number}`, EC)),
+        }));
+    return {
+        key: keys.find(({ number }) => number === current)!.privateKey,
+        all: Object.fromEntries(keys.map(({ number, privateKey }) => [keyName(number), privateKey])),
+        publicKeys: keys.map(({ number, publicKey }) => ({ number, publicKey: publicKey.apply(fingerprint) })),
     };
 }
 
 /** Name of a certificate's key in a backup set. */
 const keyName = (number: number) => `certificateKey.${number}`;
-
-const publicPem = (pem: string) => createPublicKey(pem).export({ type: "spki", format: "pem" }) as string;
 
 /** Where the files of a certificate go. */
 export interface Installed {
@@ -209,7 +204,5 @@ const assignments = (values: Record<string, string>): string =>
 
 const base64 = (value: pulumi.Input<string>) => pulumi.output(value).apply((text) => Buffer.from(text).toString("base64"));
 
-const fingerprint = (publicKeyPem: string) =>
-    createHash("sha256")
-        .update(Buffer.from(bodyOf(publicKeyPem), "base64"))
-        .digest("hex");
+/** Of a public key, base64 of its DER form: what TLSA records hold (RFC 6698 §2.1, selector 1, matching type 1). */
+const fingerprint = (publicKey: string) => createHash("sha256").update(Buffer.from(publicKey, "base64")).digest("hex");

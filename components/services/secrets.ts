@@ -51,7 +51,8 @@ export class DeploymentSecrets extends pulumi.ComponentResource {
     }
 }
 
-interface DkimPair {
+export interface KeyPair {
+    /** PEM. Secret. */
     privateKey: pulumi.Output<string>;
     /** Base64 of its DER form. */
     publicKey: pulumi.Output<string>;
@@ -76,15 +77,15 @@ function dkimKeys(
     { dkim, dkimKey }: Given,
     recovered: Recovered | undefined,
     opts: pulumi.CustomResourceOptions,
-): Record<string, DkimPair> {
+): Record<string, KeyPair> {
     const key = (selector: string) => {
         const own = selector === "default" ? `${name}-dkim` : `${name}-dkim-${selector}`;
         const made = new tls.PrivateKey(own, { algorithm: "RSA", rsaBits: 2048 }, { ...opts, protect: dkim[selector] === "active" });
         const given = selector === "default" ? dkimKey : undefined; // no order would do: Pulumi sorts maps of the config
-        const imported = given ?? (recovered && recoveredOr(recovered, `dkimKeys.${selector}`, made.privateKeyPem));
+        const { privateKey, publicKey } = recoveredKey(recovered, `dkimKeys.${selector}`, made);
         return {
-            privateKey: pulumi.secret(imported ?? made.privateKeyPem),
-            publicKey: imported ? pulumi.unsecret(imported.apply(publicKeyOf)) : made.publicKeyPem.apply(bodyOf),
+            privateKey: pulumi.secret(given ?? privateKey),
+            publicKey: given ? pulumi.unsecret(given.apply(publicKeyOf)) : publicKey,
         };
     };
     return Object.fromEntries(Object.keys(dkim).map((selector) => [selector, key(selector)]));
@@ -101,6 +102,16 @@ export type Recovered = pulumi.Output<Record<string, string>>;
 /** What a set has of it. The generated one is declared all the same: leaving a protected resource out would fail every `up`. */
 export function recoveredOr(recovered: Recovered | undefined, key: string, generated: pulumi.Output<string>): pulumi.Output<string> {
     return recovered ? pulumi.all([recovered, generated]).apply(([all, made]) => all[key] ?? made) : generated;
+}
+
+/** The same for a pair of keys. */
+export function recoveredKey(recovered: Recovered | undefined, key: string, made: tls.PrivateKey): KeyPair {
+    const publicKey = made.publicKeyPem.apply(bodyOf);
+    if (!recovered) return { privateKey: made.privateKeyPem, publicKey };
+    return {
+        privateKey: recoveredOr(recovered, key, made.privateKeyPem),
+        publicKey: pulumi.unsecret(pulumi.all([recovered, publicKey]).apply(([all, other]) => (all[key] ? publicKeyOf(all[key]) : other))),
+    };
 }
 
 /**

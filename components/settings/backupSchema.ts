@@ -62,7 +62,9 @@ export const backups = z
                 .min(1, "1 or more")
                 .max(3650, "3650 or less")
                 .optional()
-                .describe("aws: days that nothing can be destroyed, by Object Lock. r2: days that a set can be neither removed nor overwritten. Default, on aws none, on r2 for ever."),
+                .describe(
+                    "aws: days that nothing can be destroyed, by Object Lock. r2: days that a set can be neither removed nor overwritten. Default, on aws none, on r2 for ever.",
+                ),
             accountId: z
                 .string("an account id")
                 .regex(/^[0-9a-f]{32}$/, "32 hexadecimal digits")
@@ -72,7 +74,9 @@ export const backups = z
                 .string("an access key id")
                 .regex(/^[A-Za-z0-9_.-]{3,128}$/, "an access key id")
                 .optional()
-                .describe("s3: id of the key that the server uses, whose secret is backupSecretKey. It need not be able to delete (docs/backups.md)."),
+                .describe(
+                    "s3: id of the key that the server uses, whose secret is backupSecretKey. It need not be able to delete (docs/backups.md).",
+                ),
             pruneAccessKeyId: z
                 .string("an access key id")
                 .regex(/^[A-Za-z0-9_.-]{3,128}$/, "an access key id")

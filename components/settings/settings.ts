@@ -56,7 +56,14 @@ export interface Settings {
 
 /** Where the sets are: in a bucket that is given, or in one that the program makes. */
 export type BackupStore =
-    | { provider: "s3"; endpoint: string; name: string; region?: string; /** The server's. */ writer: BucketKey; /** Of whoever prunes. */ pruner: BucketKey }
+    | {
+          provider: "s3";
+          endpoint: string;
+          name: string;
+          region?: string;
+          /** The server's. */ writer: BucketKey;
+          /** Of whoever prunes. */ pruner: BucketKey;
+      }
     | { provider: "aws"; region: string; keepVersionsDays: number; objectLockDays?: number }
     | { provider: "r2"; accountId: string; lockDays?: number; token: pulumi.Output<string> };
 

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { AwsBucket, AwsBucketArgs } from "../../components/backups/awsBucket";
 import { BackupBucket } from "../../components/backups/bucket";
 import { BUCKET_ITEM_WRITE, R2Bucket, R2BucketArgs } from "../../components/backups/r2Bucket";
-import { Planned, planProgram } from "../../operate/planned";
+import { Planned, planProgram, planStack } from "../../operate/planned";
 
 const NAME = "forwardemail-prod-backups";
 const DEPLOYMENT = "forwardemail-prod";
@@ -230,5 +230,55 @@ describe("on R2", () => {
     test("bad arguments are refused before anything is registered", () => {
         const bad = { deployment: DEPLOYMENT, prefix: "restic", accountId: "mine", lockDays: 0 };
         expect(() => new R2Bucket(NAME, bad)).toThrow(/^R2Bucket "[^"]+":\n {2}- accountId [^]*lockDays /);
+    });
+});
+
+describe("a stack with backups", () => {
+    const GIVEN = {
+        "forwardemail:images": { lockFile: "test/fixtures/images.lock.json" },
+        "forwardemail:backups": { provider: "s3", bucket: "sets", endpoint: "https://s3.example.com", accessKeyId: "KEY", drill: "monthly" },
+        "forwardemail:backupSecretKey": { secure: "v1:x" },
+    };
+    const SERVER = { "forwardemail:servers": [{ name: "vps", kind: "ssh", address: "203.0.113.7", hostKey: `ssh-ed25519 ${"A".repeat(68)}` }] };
+    const plan = (more: Record<string, unknown> = {}) => planStack("dev", { ...GIVEN, ...more });
+    const named = (all: Planned[], name: string) =>
+        all.find((one) => one.name === `forwardemail-dev-${name}`) as (Planned & { inputs: Record<string, unknown> }) | undefined;
+
+    test("protects the passphrase and what a restore put aside, and shows no secret", async () => {
+        const all = await plan();
+        expect(named(all, "backup-passphrase")!.options.protect).toBe(true);
+        expect(named(all, "backup")!.options.protect).toBe(true);
+        for (const name of ["backup-repository", "backup-secrets", "backup-open"]) expect(named(all, name)!.inputs.stdin, name).toBe("[secret]");
+    });
+
+    test("has a timer on a server, and none on the operator's own machine", async () => {
+        expect(named(await plan(), "backup-timer")).toBeUndefined();
+        const timer = named(await plan(SERVER), "backup-timer")!;
+        expect(timer.inputs.environment).toMatchObject({ HOURS: "6", JITTER: "1800", DRILL: "monthly" });
+        expect(timer.inputs.delete).toContain("disable -q --now forwardemail-backup.timer");
+    });
+
+    test("begins with a set: nothing claims data before it is there, and its secrets take the place of generated ones", async () => {
+        const all = await plan({ "forwardemail:restoreFrom": "latest", "forwardemail:backupPassphrase": { secure: "v1:x" } });
+        const restore = named(all, "backup-restore")!;
+        expect(restore.inputs.environment).toMatchObject({ SET: "latest" });
+        for (const store of ["mongodb", "redis", "mailboxes"])
+            expect((named(all, `${store}-claim`)!.options.dependsOn as string[]).join(), store).toContain("forwardemail-dev-backup-restore");
+        expect(named(await plan(), "mongodb-claim")!.options.dependsOn).not.toContain("forwardemail-dev-backup-restore");
+    });
+
+    test("pulls restic only where there are backups", async () => {
+        const images = async (config: Record<string, unknown>) => (await planStack("dev", config)).filter(({ name }) => name.endsWith("-restic"));
+        expect(await images(GIVEN)).toHaveLength(1);
+        expect(await images({ "forwardemail:images": GIVEN["forwardemail:images"] })).toHaveLength(0);
+    });
+
+    test("makes its bucket, where the config asks for one", async () => {
+        const on = (backups: Record<string, unknown>, more: Record<string, unknown> = {}) =>
+            planStack("dev", { "forwardemail:images": GIVEN["forwardemail:images"], "forwardemail:backups": backups, ...more });
+        const types = (all: Planned[]) => all.map(({ type }) => type);
+        expect(types(await on({ provider: "aws", region: "eu-central-1" }))).toContain("aws:s3/bucketVersioning:BucketVersioning");
+        const r2 = await on({ provider: "r2", accountId: "0".repeat(32) }, { "forwardemail:cloudflareToken": { secure: "v1:x" } });
+        expect(types(r2)).toContain("cloudflare:index/r2BucketLock:R2BucketLock");
     });
 });

@@ -60,7 +60,7 @@ check_redis() {
 }
 # Fills MongoDB on an empty folder from the set's dump, and counts.
 fill_mongodb() {
-    chown "$(docker run --rm --network none --entrypoint id "$MONGODB_IMAGE" -u mongodb):" "$1"
+    chown "$(docker run --rm --network none --entrypoint sh "$MONGODB_IMAGE" -c 'echo "$(id -u mongodb):$(id -g mongodb)"')" "$1"
     chmod 0755 "$stage/set/mongodb" # the dump, for the user of the image
     open_mongodb "$1" "$stage/set/mongodb"
     docker exec "$scratch-mongodb" mongorestore --quiet --nsExclude 'admin.*' --nsExclude 'config.*' /dump || failed "mongorestore failed"

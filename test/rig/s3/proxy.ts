@@ -52,20 +52,34 @@ function proxy({ port, server, disturbance }: ProxyConfig): void {
         const refusal = refusalOf(request, current());
         if (refusal) return refuse(request, response, refusal);
         const { method, url: path } = request;
-        // The host's name stays, because it is signed. A connection is not used twice: the server may be about to close it.
-        const onward = http.request({ socketPath: server, method, path, headers: { ...request.headers, connection: "close" } });
+        // The host's name stays, because it is signed. A connection is not used twice, because the server may be about to close it; and it is
+        // we who close it: an answer that comes together with the end of its connection can look like a failure.
+        const onward = http.request({ socketPath: server, method, path, agent: false, headers: { ...request.headers, connection: "keep-alive" } });
         onward.on("response", (answer) => {
             const headers = { ...answer.headers };
             delete headers.connection; // of the other connection
             response.writeHead(answer.statusCode!, headers);
-            pipeline(answer, response).catch(() => response.destroy());
+            pipeline(answer, response)
+                .catch(() => response.destroy())
+                .finally(() => onward.destroy());
         });
-        pipeline(request, paced, onward).catch(() => {
+        onward.on("error", () => {
             if (!response.headersSent) response.writeHead(502).end();
         });
+        // In one write: the server may answer and close when it has the last byte, and a write after that would fail.
+        whole(paced(request)).then(
+            (body) => onward.end(body),
+            () => onward.destroy(),
+        );
     });
     listener.requestTimeout = 0; // a body may be paced for longer than the usual five minutes
     listener.listen(port, "::");
+}
+
+async function whole(body: AsyncIterable<Buffer>): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of body) chunks.push(chunk);
+    return Buffer.concat(chunks);
 }
 
 /** Lets through as many bytes a second as `rate` says at the time, of all bodies together, as a thin line would. */
