@@ -1,12 +1,22 @@
 import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
 import * as aws from "@pulumi/aws";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AwsBucket, AwsBucketArgs } from "../../components/backups/awsBucket";
 import { BackupBucket } from "../../components/backups/bucket";
 import { BUCKET_ITEM_WRITE, R2Bucket, R2BucketArgs } from "../../components/backups/r2Bucket";
 import { Planned, planProgram, planStack } from "../../operate/planned";
+import { accountIn, readAccount } from "../rig/aws/account";
+import { isAllowed } from "../rig/aws/evaluate";
+import { awsProvider } from "../rig/aws/resources";
+import { cloudflareConsole } from "../rig/cloudflare/console";
+import { accountFile, readAccount as readCloudflare } from "../rig/cloudflare/account";
+import { cloudflareProvider } from "../rig/cloudflare/resource";
+import { inFile } from "../rig/providers/account";
 
 const NAME = "forwardemail-prod-backups";
 const DEPLOYMENT = "forwardemail-prod";
@@ -22,6 +32,31 @@ async function planned(declare: () => BackupBucket, firstPreview = false) {
     };
     const kept = plan.filter(({ options }) => options.protect).map((r) => `${r.type.split(":").at(-1)} ${r.name.replace(`${NAME}-`, "")}`);
     return { plan, bucket, one, kept };
+}
+
+const directory = mkdtempSync(path.join(tmpdir(), "backups-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** Has a stand-in provider make what a program declares, in the order in which the engine would ask it to. Answers what it refused. */
+async function made(provider: Pick<ReturnType<typeof awsProvider>, "check" | "create">, program: () => void): Promise<string[]> {
+    const refused: string[] = [];
+    const newResource = async ({ type, name, inputs }: pulumi.runtime.MockResourceArgs) => {
+        if (type.startsWith("pulumi:") || type.startsWith("forwardemail:")) return { id: name, state: inputs as object };
+        const urn = `urn:pulumi:prod::forwardemail::${type}::${name}`;
+        try {
+            const { failures } = await provider.check(urn, {}, inputs);
+            if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("\n"));
+            const { id, outs } = await provider.create(urn, inputs as never);
+            return { id, state: outs as object };
+        } catch (error) {
+            refused.push(`${name}: ${(error as Error).message}`);
+            return { id: name, state: inputs as object };
+        }
+    };
+    await pulumi.runtime.setMocks({ newResource, call: ({ inputs }) => inputs as object }, "forwardemail", "prod", false, "organization");
+    program();
+    await pulumi.runtime.disconnect();
+    return refused;
 }
 
 const value = <T>(output: pulumi.Output<T>) => new Promise<T>((done) => output.apply(done));
@@ -145,6 +180,26 @@ describe("on AWS", () => {
         expect(names(await planned(declare, true))).toEqual(names(usual));
     });
 
+    // Catches an order that S3 or IAM refuses, and rights that name another bucket than the one that is made.
+    test("the rehearsal's AWS takes it all, and its keys open its bucket", async () => {
+        const file = path.join(directory, "aws.json");
+        const hardware = () => Promise.reject(new Error("a bucket needs no servers"));
+        let bucket!: AwsBucket;
+        const refused = await made(awsProvider({ withAccount: accountIn(file), hardware }), () => (bucket = declare({ objectLockDays: 30 })));
+        expect(refused).toEqual([]);
+        const { accessKeys, userPolicies, bucketPolicies, buckets } = readAccount(file);
+        const name = await value(bucket.name);
+        expect(buckets).toEqual({ [name]: { objectLock: true } });
+        for (const { accessKeyId, secretAccessKey } of [bucket.writer, bucket.pruner]) {
+            const { user, secret } = accessKeys[await value(accessKeyId)];
+            expect(await value(secretAccessKey)).toBe(secret);
+            const own = Object.values(userPolicies).filter((one) => one.user === user);
+            const policies = [...own, bucketPolicies[name]].map(({ policy }) => JSON.parse(policy) as never);
+            const context = { "aws:SecureTransport": "true", "s3:TlsVersion": "1.3" };
+            expect(isAllowed(policies, { action: "s3:PutObject", resource: `arn:aws:s3:::${name}/restic/config`, context })).toBe(true);
+        }
+    });
+
     test("bad arguments are refused before anything is registered", () => {
         const bad = { deployment: DEPLOYMENT, prefix: "/restic", keepVersionsDays: 0, objectLockDays: 1.5 };
         expect(() => new AwsBucket(NAME, bad)).toThrow(/^AwsBucket "[^"]+":\n {2}- prefix [^]*keepVersionsDays [^]*objectLockDays /);
@@ -225,6 +280,20 @@ describe("on R2", () => {
     test("the first preview, when nothing is known yet, declares the same resources", async () => {
         const names = ({ plan }: { plan: Planned[] }) => plan.map((r) => `${r.type} ${r.name}`);
         expect(names(await planned(declare, true))).toEqual(names(usual));
+    });
+
+    // Catches an order that the API refuses, and tokens for another bucket than the one that is made.
+    test("the rehearsal's Cloudflare takes it all, and its tokens are the keys", async () => {
+        const console = cloudflareConsole({ directory });
+        const { id, token } = console.account();
+        const provider = cloudflareProvider({ withAccount: inFile(accountFile(directory), readCloudflare), token: () => token });
+        let bucket!: R2Bucket;
+        expect(await made(provider, () => (bucket = declare({ accountId: id })))).toEqual([]);
+        expect(Object.keys(console.account().buckets)).toEqual([NAME]);
+        for (const { accessKeyId, secretAccessKey } of [bucket.writer, bucket.pruner]) {
+            const { value: text } = console.account().tokens[await value(accessKeyId)];
+            expect(await value(secretAccessKey)).toBe(createHash("sha256").update(text).digest("hex"));
+        }
     });
 
     test("bad arguments are refused before anything is registered", () => {

@@ -93,9 +93,15 @@ describe("names", () => {
     test.each([
         ["forwardemail-prod", "forwardemail-prod-backups"],
         ["Forwardemail_EU.1", "forwardemail-eu-1-backups"],
+        ["forwardemail-test_", "forwardemail-test-backups"],
         [`forwardemail-${"x".repeat(80)}`, `forwardemail-${"x".repeat(42)}-backups`],
     ])("%s: %s", (deployment, name) => {
         expect(bucketName(deployment)).toBe(name);
+    });
+
+    test("the start of a name leaves room for what makes it unique", () => {
+        expect(bucketPrefix("forwardemail-prod")).toBe("forwardemail-prod-backups-");
+        expect(bucketPrefix(`forwardemail-${"x".repeat(80)}`)).toBe(`forwardemail-${"x".repeat(15)}-backups-`);
     });
 
     test("whatever the stack is called, a bucket can be, with and without what makes it unique", () => {
