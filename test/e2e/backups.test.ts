@@ -8,7 +8,7 @@ import { BackupHost, askScript } from "../../operate/backupHost";
 import { remove } from "../../operate/down";
 import { type S3Server, startS3 } from "../rig/s3";
 import type { Keys } from "../rig/s3/client";
-import { deliver, makeMailbox, readImap } from "./clients";
+import { deliver, makeMailbox, readImap, request } from "./clients";
 import { HOST, World } from "./world";
 
 // One story: a deployment on a file system without snapshots, its bucket, and what can happen to both.
@@ -115,7 +115,9 @@ describe("backups", () => {
         const { ok, text } = await world.up(backups());
         expect(text).not.toContain("error");
         expect(ok).toBe(true);
-        expect(await makeMailbox(world.target, ADMIN, LOGIN)).toEqual(expect.arrayContaining([200]));
+        const { username, password } = world.outputs.firstRun.value as Record<string, string>;
+        expect((await request(world.target, "", "/setup", { method: "POST", auth: `${username}:${password}`, json: ADMIN })).status).toBe(303);
+        expect(await makeMailbox(world.target, ADMIN, LOGIN)).toEqual([200, 200, 200]);
         const said = (file: string, from: string, to: string, ...words: string[]) => {
             const name = path.join(folder(), file);
             const text = readFileSync(name, "utf8");
@@ -131,13 +133,15 @@ describe("backups", () => {
             }
         };
         const repository = (from: string, to: string) => said("repository.env", from, to, "open");
+        const conf = (from: string, to: string) => said("backup.conf", from, to, "open");
         expect(repository("the one thing", "another thing")).toMatch(/the passphrase is not that of the repository .*backupPassphrase/);
         expect(repository("AWS_SECRET_ACCESS_KEY=", "AWS_SECRET_ACCESS_KEY=x")).toMatch(
             /secret does not belong to the access key id.*backupSecretKey/,
         );
         expect(repository("KEY_ID=server", "KEY_ID=stranger")).toMatch(/does not know the access key id.*backups\.accessKeyId/);
-        expect(repository(`/${BUCKET}/`, "/no-such-bucket/")).toMatch(/there is no bucket of this name|may not use the bucket/);
-        expect(repository(":9000", ":9001")).toMatch(/cannot be reached.*backups\.endpoint/);
+        expect(conf(`BUCKET='${BUCKET}'`, "BUCKET=no-such-bucket")).toMatch(/there is no bucket no-such-bucket .*backups\.bucket/);
+        expect(conf(`ENDPOINT='${s3.endpoint}'`, "ENDPOINT=http://127.0.0.1:9")).toMatch(/cannot be reached.*backups\.endpoint/);
+        expect(conf(`REGION='${s3.region}'`, "REGION=eu-west-1")).toMatch(/is not in region eu-west-1 .*backups\.region/);
         script("open"); // and with what is right, it opens
     });
 

@@ -192,6 +192,7 @@ run() {
     thaw
     clean
     id=$(date -u +%Y%m%dT%H%M%SZ)
+    reach
     patience=120
     ask unlock # locks of runs that were killed
     patience=86400

@@ -79,11 +79,6 @@ meaning() {
     case "$1 $said" in
         "12 "* | *"wrong password"*) echo "the passphrase is not that of the repository at $REPOSITORY. Fix: give the one that it was made with: pulumi config set --secret backupPassphrase" ;;
         "11 "* | *"already locked"*) echo "the repository is locked by another run: $(echo "$said" | cut -c 1-200). Fix: wait for it; a lock that a crash left ends after half an hour" ;;
-        *InvalidAccessKeyId* | *"Access Key Id you provided"* | *"does not exist in our records"*) echo "the bucket's server does not know the access key id. Fix: see backups.accessKeyId" ;;
-        *SignatureDoesNotMatch* | *"signature we calculated"*) echo "the secret does not belong to the access key id. Fix: pulumi config set --secret backupSecretKey" ;;
-        *RequestTimeTooSkewed* | *"difference between the request time"*) echo "the server's clock is wrong: it is $(date -u), says this host. Fix: see timedatectl" ;;
-        *AuthorizationHeaderMalformed* | *"region is wrong"* | *InvalidRegion*) echo "the bucket is in another region: $(echo "$said" | cut -c 1-200). Fix: see backups.region" ;;
-        *NoSuchBucket* | *"bucket does not exist"*) echo "there is no bucket of this name at $REPOSITORY. Fix: see backups.bucket, or make it" ;;
         *AccessDenied* | *"Access Denied"* | *"403 Forbidden"*) echo "the key may not use the bucket at $REPOSITORY: it is somebody else's, or the key lacks a right (docs/backups.md): $(echo "$said" | tail -c 200)" ;;
         *"no such host"* | *"connection refused"* | *"i/o timeout"* | *"deadline exceeded"* | *x509* | *"network is unreachable"* | "124 "*) echo "the bucket's server cannot be reached at $REPOSITORY: $(echo "$said" | tail -c 200). Fix: see backups.endpoint, and that the server may connect to it" ;;
         *XMinioStorageFull* | *507* | *"Storage"*"full"* | *QuotaExceeded*) echo "the bucket is full: $(echo "$said" | tail -c 200)" ;;
@@ -91,13 +86,44 @@ meaning() {
     esac
 }
 
+# Asks the store for the bucket, in a way that it answers with a reason: what restic asks first, it may answer by a bare "denied". From a
+# container, as restic does; the application's image has curl.
+reach() {
+    credential() { sed -n "s/^$1=//p" "\${credentials:-$here/repository.env}"; }
+    case $BUCKET_LOOKUP in
+        path) url=$ENDPOINT/$BUCKET ;;
+        *) url=$(printf %s "$ENDPOINT" | sed "s|://|://$BUCKET.|") ;;
+    esac
+    empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 # SHA-256 of nothing
+    printf 'user = "%s:%s"\n' "$(credential AWS_ACCESS_KEY_ID)" "$(credential AWS_SECRET_ACCESS_KEY)" |
+        docker run --rm -i --name "$scratch-curl" --cap-drop ALL --security-opt no-new-privileges --user nobody --entrypoint curl "$FORWARDEMAIL_IMAGE" -sS -m 30 --aws-sigv4 "aws:amz:\${REGION:-us-east-1}:s3" -H "x-amz-content-sha256: $empty" --config - "$url/?location=" >"$here/answer" 2>"$here/said" ||
+        failed "the bucket's server cannot be reached at $ENDPOINT: $(tr '\\n' ' ' <"$here/said"). Fix: see backups.endpoint, and that the server may connect to it"
+    code=$(sed -n 's|.*<Code>\\([A-Za-z]*\\)</Code>.*|\\1|p' "$here/answer" | head -n 1)
+    case $code in
+        "" | AccessDenied) ;; # restic will tell: the key may lack this right alone
+        AuthorizationHeaderMalformed) [ -z "\${REGION:-}" ] || failed "$(explain "$code")" ;; # restic finds the region by itself
+        *) failed "$(explain "$code")" ;;
+    esac
+}
+explain() {
+    case $1 in
+        InvalidAccessKeyId) echo "the store at $ENDPOINT does not know the access key id. Fix: see backups.accessKeyId" ;;
+        SignatureDoesNotMatch) echo "the secret does not belong to the access key id. Fix: pulumi config set --secret backupSecretKey" ;;
+        RequestTimeTooSkewed) echo "the clock is wrong: it is $(date -u) on this host, says the host. Fix: see timedatectl" ;;
+        AuthorizationHeaderMalformed | InvalidRegion | IncorrectEndpoint | PermanentRedirect) echo "the bucket $BUCKET is not in region \${REGION:-us-east-1} of $ENDPOINT. Fix: see backups.region and backups.endpoint" ;;
+        NoSuchBucket) echo "there is no bucket $BUCKET at $ENDPOINT. Fix: see backups.bucket, or make it, with versioning" ;;
+        *) echo "the store at $ENDPOINT answers $1 when it is asked for the bucket $BUCKET" ;;
+    esac
+}
+
 # Opens the repository; makes it where there is none.
 open_repository() {
+    reach
     patience=90 status=0
     restic cat config >"$here/answer" 2>"$here/said" </dev/null || status=$?
     case $status in
         0) ;;
-        10) if grep -q 'bucket does not exist' "$here/said"; then failed "$(meaning 1)"; fi; ask init </dev/null ;;
+        10) ask init </dev/null ;;
         *) failed "$(meaning $status)" ;;
     esac
 }
