@@ -15,8 +15,8 @@ Removes containers, network and files of a stack. Mail, databases, generated sec
 \`npm run up\` finds them again.
 
   --stack NAME               default dev
-  --delete-data DEPLOYMENT   also destroys mail, databases, secrets and keys, for good. DEPLOYMENT is the
-                             deployment's name (forwardemail-NAME), so that nobody does it by accident
+  --delete-data DEPLOYMENT   also destroys mail, databases, secrets and keys, for good; backup sets, their bucket and their passphrase
+                             stay. DEPLOYMENT is the deployment's name (forwardemail-NAME), so that nobody does it by accident
   --rehearse                 the stack's rehearsal, not the stack itself
   --leave-mta-sts            although senders have an MTA-STS policy that enforces, and refuse other servers for its max age
   --unlock                   removes the lock that a killed operation left behind
@@ -57,13 +57,15 @@ export async function remove({ stack }: Pick<Session, "stack">, withData: boolea
     // A volume that was on an instance which somebody terminated is attached no longer, and cannot be detached. Nothing else is refreshed:
     // while the state knows the instance, what was on it needs no connection to go.
     await refreshMachines(stack, "aws:ec2/volumeAttachment:");
-    const kept = await protectedResources(stack);
+    const all = await protectedResources(stack);
+    const backups = all.filter(({ urn }) => OF_BACKUPS.test(urn));
+    const kept = withData ? all.filter((one) => !backups.includes(one)) : all;
     if (withData) {
         log(`Destroying for good: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);
         protection(stack, "unprotect", kept);
     }
     try {
-        await stack.destroy({ excludeProtected: !withData, onEvent: new Progress(log).onEvent, color: "never", suppressProgress: true });
+        await stack.destroy({ excludeProtected: !withData || backups.length > 0, onEvent: new Progress(log).onEvent, color: "never", suppressProgress: true });
     } catch (error) {
         // Else the next plain down, which promises that data stays, would delete it.
         const left = new Set((await resourcesOf(stack)).map(({ urn }) => urn));
@@ -75,8 +77,12 @@ export async function remove({ stack }: Pick<Session, "stack">, withData: boolea
             );
         throw error;
     }
-    if (!withData && kept.length > 0) log(`Kept: ${kept.map(({ urn }) => describe(urn)).join(", ")}`);
+    const left = withData ? backups : kept;
+    if (left.length > 0) log(`Kept: ${left.map(({ urn }) => describe(urn)).join(", ")}`);
 }
+
+/** The bucket and what opens the sets in it: they are there for the day on which everything else is deleted. */
+const OF_BACKUPS = /forwardemail:backups:(AwsBucket|R2Bucket)\$|::forwardemail-[^:]*-backup-passphrase$/;
 
 async function protectedResources(stack: auto.Stack): Promise<StateResource[]> {
     return (await resourcesOf(stack)).filter((resource) => resource.protect);

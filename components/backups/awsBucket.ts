@@ -42,7 +42,7 @@ export class AwsBucket extends pulumi.ComponentResource implements BackupBucket 
 
         // Object Lock is turned on by its configuration below, at any time; the bucket's own argument for it would replace the bucket.
         const bucket = new aws.s3.Bucket(`${name}-bucket`, { bucketPrefix: bucketPrefix(deployment), forceDestroy: false, tags }, keep);
-        const closed = close(name, bucket, own);
+        const closed = close(name, bucket, keep);
         const versioning = new aws.s3.BucketVersioning(
             `${name}-versioning`,
             { bucket: bucket.bucket, versioningConfiguration: { status: "Enabled" } },
@@ -50,7 +50,7 @@ export class AwsBucket extends pulumi.ComponentResource implements BackupBucket 
         );
         const versioned = { ...own, dependsOn: [versioning] };
         const lock = objectLockDays === undefined ? [] : [lockObjects(name, bucket, objectLockDays, versioned)];
-        expireVersions(name, bucket, prefix, keepVersionsDays, versioned);
+        expireVersions(name, bucket, prefix, keepVersionsDays, { ...versioned, protect: true });
 
         // Nothing is written before history is kept.
         const ready = { ...keep, dependsOn: [closed, versioning, ...lock] };
@@ -65,15 +65,14 @@ export class AwsBucket extends pulumi.ComponentResource implements BackupBucket 
 }
 
 /** No access but through IAM, TLS only, encrypted. One after another: S3 refuses some changes of one bucket at the same time. */
-function close(name: string, { bucket, arn }: aws.s3.Bucket, own: pulumi.CustomResourceOptions): pulumi.Resource {
-    const keep = { ...own, protect: true };
+function close(name: string, { bucket, arn }: aws.s3.Bucket, keep: pulumi.CustomResourceOptions): pulumi.Resource {
     new aws.s3.BucketServerSideEncryptionConfiguration(
         `${name}-encryption`,
         // SSE-S3: a KMS key would be one more thing to lose, and restic encrypts by itself. A bucket key is for KMS only.
         { bucket, rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" }, blockedEncryptionTypes: ["SSE-C"] }] },
-        own,
+        keep,
     );
-    const ownership = new aws.s3.BucketOwnershipControls(`${name}-ownership`, { bucket, rule: { objectOwnership: "BucketOwnerEnforced" } }, own);
+    const ownership = new aws.s3.BucketOwnershipControls(`${name}-ownership`, { bucket, rule: { objectOwnership: "BucketOwnerEnforced" } }, keep);
     const access = new aws.s3.BucketPublicAccessBlock(
         `${name}-access`,
         { bucket, blockPublicAcls: true, blockPublicPolicy: true, ignorePublicAcls: true, restrictPublicBuckets: true },

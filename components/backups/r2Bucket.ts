@@ -50,7 +50,7 @@ export class R2Bucket extends pulumi.ComponentResource implements BackupBucket {
         const bucket = new cloudflare.R2Bucket(`${name}-bucket`, { accountId, name: bucketName(deployment) }, keep);
         const inBucket = { accountId, bucketName: bucket.name };
         const lock = new cloudflare.R2BucketLock(`${name}-lock`, { ...inBucket, rules: lockRules(prefix, lockDays) }, keep);
-        new cloudflare.R2BucketLifecycle(`${name}-lifecycle`, { ...inBucket, rules: [ABORTED_UPLOADS] }, own);
+        new cloudflare.R2BucketLifecycle(`${name}-lifecycle`, { ...inBucket, rules: [ABORTED_UPLOADS] }, keep);
 
         // Nothing is written before it is locked.
         const ready = { ...keep, dependsOn: [lock] };

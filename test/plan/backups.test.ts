@@ -75,7 +75,7 @@ describe("on AWS", () => {
     });
     const inBucket = { bucket: `${NAME}-bucket-abc1234` };
 
-    test("what history and access depend on is protected; the component is not, nor what can be made anew", () => {
+    test("all of the bucket is protected, so that it stays as it is when the stack is taken down; the component is not", () => {
         expect(usual.kept).toEqual([
             "AccessKey pruner",
             "AccessKey writer",
@@ -84,8 +84,11 @@ describe("on AWS", () => {
             "UserPolicy pruner",
             "UserPolicy writer",
             "Bucket bucket",
+            "BucketLifecycleConfiguration lifecycle",
+            "BucketOwnershipControls ownership",
             "BucketPolicy policy",
             "BucketPublicAccessBlock access",
+            "BucketServerSideEncryptionConfiguration encryption",
             "BucketVersioning versioning",
         ]);
         expect(astray(usual.plan, "forwardemail:backups:AwsBucket")).toEqual([]);
@@ -128,7 +131,6 @@ describe("on AWS", () => {
             ],
         });
         expect(options.dependsOn).toContain(`${NAME}-versioning`);
-        expect(options.protect).toBeUndefined();
     });
 
     test("no key is there before history is kept and the bucket is closed; changes of the bucket wait for each other", async () => {
@@ -217,8 +219,14 @@ describe("on R2", () => {
         usual = await planned(declare);
     });
 
-    test("bucket, lock and tokens are protected; the component is not, nor what can be made anew", () => {
-        expect(usual.kept).toEqual(["AccountToken pruner", "AccountToken writer", "R2Bucket bucket", "R2BucketLock lock"]);
+    test("all of the bucket is protected; the component is not", () => {
+        expect(usual.kept).toEqual([
+            "AccountToken pruner",
+            "AccountToken writer",
+            "R2Bucket bucket",
+            "R2BucketLifecycle lifecycle",
+            "R2BucketLock lock",
+        ]);
         expect(astray(usual.plan, "forwardemail:backups:R2Bucket")).toEqual([]);
     });
 

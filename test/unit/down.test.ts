@@ -11,15 +11,17 @@ const resource = (type: string, name: string, more: object = {}) => ({ urn: urn(
 
 describe("down", () => {
     /** What a stack with these resources was told to do. */
-    async function down(resources: object[]): Promise<{ done: unknown[]; said: string[] }> {
+    async function down(resources: object[], withData = false): Promise<{ done: unknown[]; said: string[] }> {
         const done: unknown[] = [];
         const stack = {
+            name: "x",
+            workspace: { workDir: tmpdir(), envVars: {}, pulumiCommand: { command: "true" } },
             exportStack: async () => ({ deployment: { resources } }),
             refresh: async ({ target }: { target: string[] }) => void done.push(["refresh", ...target.map((one) => one.split("::").at(-1))]),
             destroy: async ({ excludeProtected }: { excludeProtected: boolean }) => void done.push(["destroy", { excludeProtected }]),
         };
         const said: string[] = [];
-        await remove({ stack } as unknown as Pick<Session, "stack">, false, (line) => void said.push(line));
+        await remove({ stack } as unknown as Pick<Session, "stack">, withData, (line) => void said.push(line));
         return { done, said };
     }
 
@@ -30,6 +32,23 @@ describe("down", () => {
         ]);
         expect(done).toEqual([["destroy", { excludeProtected: true }]]);
         expect(said).toEqual(["Kept: Volume x-mongodb"]);
+    });
+
+    test("with the data goes everything but the backup sets: their bucket as it is, and the passphrase", async () => {
+        const bucket = "forwardemail:backups:AwsBucket$aws:s3/bucket:Bucket";
+        const { done, said } = await down(
+            [
+                resource("docker:index/volume:Volume", "forwardemail-x-mongodb", { protect: true }),
+                resource(bucket, "forwardemail-x-backups-bucket", { protect: true }),
+                resource("random:index/randomPassword:RandomPassword", "forwardemail-x-backup-passphrase", { protect: true }),
+            ],
+            true,
+        );
+        expect(done).toEqual([["destroy", { excludeProtected: true }]]);
+        expect(said).toEqual([
+            "Destroying for good: Volume forwardemail-x-mongodb",
+            "Kept: Bucket forwardemail-x-backups-bucket, RandomPassword forwardemail-x-backup-passphrase",
+        ]);
     });
 
     test("asks AWS only whether volumes are attached still: an instance that is gone cannot be stopped", async () => {

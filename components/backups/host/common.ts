@@ -64,7 +64,7 @@ need_room() { # bytes, what for
 restic() {
     mkdir -p "$here/cache"
     # shellcheck disable=SC2086
-    timeout -k 10 "\${patience:-86400}" docker run --rm -i --name "$scratch-restic" --hostname "$STACK" --cap-drop ALL --cap-add DAC_READ_SEARCH --security-opt no-new-privileges $LIMITS \\
+    timeout --foreground -k 10 "\${patience:-86400}" docker run --rm -i --name "$scratch-restic" --hostname "$STACK" --cap-drop ALL --cap-add DAC_READ_SEARCH --security-opt no-new-privileges $LIMITS \\
         --env-file "\${credentials:-$here/repository.env}" -v "$here/cache:/cache" \${visible:-} "$RESTIC" --cache-dir /cache --retry-lock 10m $OPTIONS "$@"
 }
 
