@@ -95,7 +95,7 @@ function startServer(host: RigHost, program: string, { dir, store, socket }: Fil
     return startOutside(host, {
         program,
         argv: [
-            ...["--port", socket, "--region", REGION, "--health", "/health", "--iam-dir", users, "--iam-cache-disable"],
+            ...["--port", socket, "--region", REGION, "--health", "/health", "--iam-dir", users, "--iam-cache-disable", "--keep-alive"],
             // Beside the objects, not in their extended attributes: not every file system has them, and ext4 has room for 4 KiB.
             ...["posix", "--versioning-dir", versions, "--sidecar", metadata, objects],
         ],

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import * as fs from "node:fs";
 import * as http from "node:http";
 import { pipeline } from "node:stream/promises";
@@ -47,45 +48,63 @@ function refuse(request: http.IncomingMessage, response: http.ServerResponse, { 
 
 function proxy({ port, server, disturbance }: ProxyConfig): void {
     const current = () => JSON.parse(fs.readFileSync(disturbance, "utf8")) as Disturbance;
-    const paced = paceOf(() => current().bytesPerSecond);
+    const pace = paceOf(() => current().bytesPerSecond);
+    const agent = new http.Agent({ keepAlive: true });
     const listener = http.createServer((request, response) => {
         const refusal = refusalOf(request, current());
         if (refusal) return refuse(request, response, refusal);
         const { method, url: path } = request;
-        // The host's name stays, because it is signed. A connection is not used twice, because the server may be about to close it; and it is
-        // we who close it: an answer that comes together with the end of its connection can look like a failure.
-        const onward = http.request({ socketPath: server, method, path, agent: false, headers: { ...request.headers, connection: "keep-alive" } });
-        onward.on("response", (answer) => {
-            const headers = { ...answer.headers };
-            delete headers.connection; // of the other connection
-            response.writeHead(answer.statusCode!, headers);
-            pipeline(answer, response)
-                .catch(() => response.destroy())
-                .finally(() => onward.destroy());
-        });
-        onward.on("error", () => {
-            if (!response.headersSent) response.writeHead(502).end();
-        });
-        // In one write: the server may answer and close when it has the last byte, and a write after that would fail.
-        whole(paced(request)).then(
-            (body) => onward.end(body),
-            () => onward.destroy(),
+        const onward = http.request({ agent, socketPath: server, method, path, headers: { ...request.headers, connection: "keep-alive" } });
+        onward.on("error", () => undefined); // the first one is the answer's
+        const answer = once(onward, "response") as Promise<[http.IncomingMessage]>;
+        answer.then(
+            ([message]) => relay(message, response),
+            () => response.writeHead(502).end(),
         );
+        send(request, onward, pace, answer).catch(() => onward.destroy());
     });
     listener.requestTimeout = 0; // a body may be paced for longer than the usual five minutes
+    listener.keepAliveTimeout = 0; // a client may be about to use a connection that would be closed as idle
     listener.listen(port, "::");
 }
 
-async function whole(body: AsyncIterable<Buffer>): Promise<Buffer> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of body) chunks.push(chunk);
-    return Buffer.concat(chunks);
+function relay(answer: http.IncomingMessage, response: http.ServerResponse): void {
+    const headers = { ...answer.headers };
+    delete headers.connection; // of the other connection
+    response.writeHead(answer.statusCode!, headers);
+    pipeline(answer, response).catch(() => response.destroy());
+}
+
+/** Bytes of a body that the server reads at most of what it refuses; with more to come it hangs up, and its answer is lost to one who still sends. */
+const LOOK = 256 * 1024;
+
+type Pace = (bytes: number) => Promise<void>;
+
+/** The body is read to its end, whatever the server says meanwhile: a client that still sends might not hear it. */
+async function send(request: http.IncomingMessage, onward: http.ClientRequest, pace: Pace, answer: Promise<unknown>): Promise<void> {
+    let answered = false;
+    const heard = answer.then(
+        () => (answered = true),
+        () => (answered = true),
+    );
+    let [sent, looked, whole] = [0, false, true];
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+        await pace(chunk.length);
+        if (!looked && sent > LOOK) {
+            await Promise.race([heard, sleep(50)]);
+            looked = true;
+        }
+        if (answered) whole = false;
+        else onward.write(chunk);
+        sent += chunk.length;
+    }
+    if (whole) onward.end();
 }
 
 /** Lets through as many bytes a second as `rate` says at the time, of all bodies together, as a thin line would. */
-function paceOf(rate: () => number | undefined) {
+function paceOf(rate: () => number | undefined): Pace {
     let line = Promise.resolve();
-    const send = async (bytes: number) => {
+    const carry = async (bytes: number) => {
         for (let left = bytes; left >= 1;) {
             const bytesPerSecond = rate();
             if (bytesPerSecond === undefined) return;
@@ -94,12 +113,7 @@ function paceOf(rate: () => number | undefined) {
             left -= (milliseconds / 1000) * bytesPerSecond;
         }
     };
-    return async function* (body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-        for await (const chunk of body) {
-            await (line = line.then(() => send(chunk.length)));
-            yield chunk;
-        }
-    };
+    return (bytes) => (line = line.then(() => carry(bytes)));
 }
 
 /** `proxy.ts CONFIG`: a process of its own, so that it outlives the test and serves while the test waits. */
