@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -186,9 +186,14 @@ describe("backups", () => {
 
     test("a store that refuses, is full or is slow fails the run and leaves the services alone", async () => {
         const before = sets();
-        for (const how of [{ refuseWrites: true }, { full: true }]) {
+        const conf = path.join(folder(), "backup.conf");
+        appendFileSync(conf, "PATIENCE=30\n"); // restic goes on trying for a quarter of an hour
+        for (const [how, said] of [
+            [{ refuseWrites: true }, /the key may not use the bucket/],
+            [{ full: true }, /the bucket is full/],
+        ] as const) {
             await s3.disturb(how);
-            expect(() => script("run")).toThrow(/error: backup: /);
+            expect(() => script("run")).toThrow(said);
             expect(status()).toMatchObject({ exitStatus: 1 });
             expect(paused()).toBe("");
         }
@@ -212,6 +217,30 @@ describe("backups", () => {
         await s3.put(BUCKET, packs[0].key, bad);
         expect(() => script("drill")).toThrow(/cannot be read whole/);
         await s3.put(BUCKET, packs[0].key, good);
+        script("drill");
+    });
+});
+
+describe("prune", () => {
+    const prune = (key: Keys) => {
+        const text = readFileSync(path.join(folder(), "repository.env"), "utf8");
+        const input = text
+            .replace(/KEY_ID=.*/, `KEY_ID=${key.accessKeyId}`)
+            .replace(/SECRET_ACCESS_KEY=.*/, `SECRET_ACCESS_KEY=${key.secretAccessKey}`);
+        return spawnSync("sh", [path.join(folder(), "backup"), "prune"], { input, encoding: "utf8" });
+    };
+
+    test("needs the key of whoever prunes, keeps the last set of a day, and leaves no credentials", () => {
+        const before = sets();
+        expect(before.length).toBeGreaterThan(1);
+        appendFileSync(path.join(folder(), "backup.conf"), "KEEP='--keep-within-daily 7d'\n"); // however late in the hour it is
+        expect(prune(keys.server).stderr).toMatch(/the key may not delete in the bucket/);
+        expect(sets()).toEqual(before);
+        expect(prune(keys.pruner)).toMatchObject({ status: 0, stderr: "" });
+        const after = sets();
+        expect(after.length).toBeLessThan(before.length);
+        expect(after.at(-1)).toBe(before.at(-1));
+        expect(world.onHost(["sh", "-c", `grep -rlF '${keys.pruner.secretAccessKey}' /tmp ${folder()} || true`])).toBe("");
         script("drill");
     });
 });

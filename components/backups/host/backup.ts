@@ -195,7 +195,7 @@ run() {
     reach
     patience=120
     ask unlock # locks of runs that were killed
-    patience=86400
+    patience=\${PATIENCE:-86400} # restic itself tries for a quarter of an hour
     mark_parts
     cut
     dump

@@ -80,8 +80,8 @@ meaning() {
         "12 "* | *"wrong password"*) echo "the passphrase is not that of the repository at $REPOSITORY. Fix: give the one that it was made with: pulumi config set --secret backupPassphrase" ;;
         "11 "* | *"already locked"*) echo "the repository is locked by another run: $(echo "$said" | cut -c 1-200). Fix: wait for it; a lock that a crash left ends after half an hour" ;;
         *AccessDenied* | *"Access Denied"* | *"403 Forbidden"*) echo "the key may not use the bucket at $REPOSITORY: it is somebody else's, or the key lacks a right (docs/backups.md): $(echo "$said" | tail -c 200)" ;;
+        *XMinioStorageFull* | *" 507 "* | *"free drive threshold"* | *QuotaExceeded*) echo "the bucket is full: $(echo "$said" | tail -c 200). Fix: npm run prune, or more room" ;;
         *"no such host"* | *"connection refused"* | *"i/o timeout"* | *"deadline exceeded"* | *x509* | *"network is unreachable"* | "124 "*) echo "the bucket's server cannot be reached at $REPOSITORY: $(echo "$said" | tail -c 200). Fix: see backups.endpoint, and that the server may connect to it" ;;
-        *XMinioStorageFull* | *507* | *"Storage"*"full"* | *QuotaExceeded*) echo "the bucket is full: $(echo "$said" | tail -c 200)" ;;
         *) echo "restic ended with $1: $(echo "$said" | tail -c 400)" ;;
     esac
 }

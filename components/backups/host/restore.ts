@@ -238,12 +238,17 @@ prune() {
     broken=$(jq -r --argjson now "$(date +%s)" '[.[] | .tags[]? | select(startswith("complete=")) | .[9:]] as $complete
         | .[] | select(([.tags[]? | select(startswith("set=")) | .[4:]] - $complete) != []) | select((.time[0:19] + "Z" | fromdate) < $now - 86400) | .id' "$here/answer")
     # shellcheck disable=SC2086
-    [ -z "$broken" ] || ask forget $broken </dev/null
+    [ -z "$broken" ] || delete forget $broken
     # The two snapshots of a set have the same time, so both groups keep the same sets.
     # shellcheck disable=SC2086
-    ask forget --group-by host,paths $KEEP </dev/null
-    ask prune </dev/null
+    delete forget --group-by host,paths $KEEP
+    delete prune
     note "$(echo "$complete" | wc -l) sets before, $(sets </dev/null | wc -l) now"
+}
+# A refusal to delete is no failure to restic.
+delete() {
+    ask "$@" </dev/null
+    if grep -qi 'access denied' "$here/said" "$here/answer"; then failed "the key may not delete in the bucket. Fix: see backups.pruneAccessKeyId"; fi
 }
 restore_ended() { code=$?; trap - EXIT; clean; rm -f "$here/manifest.json"; exit $code; }
 `;

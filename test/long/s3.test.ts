@@ -11,7 +11,7 @@ import { Rehearsal, startRehearsal, stopRehearsal } from "../../operate/rehearsa
 import { run } from "../rig/images/run";
 import { S3Server, startS3 } from "../rig/s3";
 import { Keys } from "../rig/s3/client";
-import { DIRECTORY, HOST_NAME } from "./world";
+import { DIRECTORY, HOST_NAME } from "../e2e/world";
 
 // The S3 server that backups are tested with, as the real restic sees it: it keeps what it is to keep, and each kind of trouble that it can make comes and goes.
 
