@@ -103,7 +103,7 @@ open_mongodb() {
     done
 }
 in_mongodb() { docker exec "$scratch-mongodb" mongosh --quiet --norc --eval "$1"; }
-close_mongodb() { docker stop -t 120 "$scratch-mongodb" >/dev/null; docker rm "$scratch-mongodb" >/dev/null; }
+close_mongodb() { docker stop -t 120 "$scratch-mongodb" >/dev/null; docker rm -v "$scratch-mongodb" >/dev/null; }
 # Documents by collection, as JSON.
 count_documents() {
     in_mongodb 'const counts = {};

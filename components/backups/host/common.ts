@@ -48,7 +48,7 @@ take_lock() {
 }
 # What an earlier run left behind that was killed.
 clean() {
-    docker ps -aq --filter "name=^/?$scratch-" | xargs -r docker rm -f >/dev/null
+    docker ps -aq --filter "name=^/?$scratch-" | xargs -r docker rm -f -v >/dev/null
     rm -rf "$stage"
 }
 

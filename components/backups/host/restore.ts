@@ -56,7 +56,7 @@ check_redis() {
         [ $tries -le 60 ] || failed "the Redis data of set $id cannot be used: $(docker logs --tail 3 "$scratch-redis" 2>&1 | tail -c 300)"
         sleep 0.5
     done
-    docker rm -f "$scratch-redis" >/dev/null
+    docker rm -f -v "$scratch-redis" >/dev/null
 }
 # Fills MongoDB on an empty folder from the set's dump, and counts.
 fill_mongodb() {
