@@ -2,6 +2,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { SCRIPT } from "../components/backups/backups";
+import { OPEN, RESTORE_AT_START, SCHEDULE, UNDO_SCHEDULE } from "../components/backups/host/setUp";
 import { RENEW } from "../components/certificates/host/renew";
 import { REGISTER, SECRETS, SET_UP, UNDO_SECRETS, UNDO_SET_UP } from "../components/certificates/host/setUp";
 import { MONGODB, REDIS } from "../components/services/databases";
@@ -119,7 +121,11 @@ function writtenScripts(): string[] {
         renew: RENEW,
         secrets: SECRETS,
         "set-up": SET_UP,
-        undo: [UNDO_SYSTEM, UNDO_ENGINE, UNDO_FIREWALL, UNDO_SECRETS, UNDO_SET_UP].map((script) => `(${script}\n)`).join("\n"),
+        backup: SCRIPT,
+        open: OPEN,
+        schedule: SCHEDULE,
+        "restore-at-start": RESTORE_AT_START,
+        undo: [UNDO_SYSTEM, UNDO_ENGINE, UNDO_FIREWALL, UNDO_SECRETS, UNDO_SET_UP, UNDO_SCHEDULE].map((script) => `(${script}\n)`).join("\n"),
         confirmed: overSsh(EXAMPLE, { variables: ["A", "B"], confirm: CONFIRM, patience: 9 })[2],
         ssh: overSsh(EXAMPLE, { variables: ["A", "B"] })[2],
         mongodb: MONGODB,
