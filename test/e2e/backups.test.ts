@@ -11,6 +11,9 @@ import type { Keys } from "../rig/s3/client";
 import { deliver, makeMailbox, readImap, request } from "./clients";
 import { HOST, World } from "./world";
 
+/** With what takes minutes more: test/long. */
+const isLong = process.env.E2E_LONG === "true";
+
 // One story: a deployment on a file system without snapshots, its bucket, and what can happen to both.
 
 const DOMAIN = "example.org";
@@ -170,38 +173,40 @@ describe("backups", () => {
         await expect(s3.client(keys.server).send(new DeleteObjectCommand({ Bucket: BUCKET, Key: pack.key }))).rejects.toThrow(/denied/i);
     });
 
-    test("a run that is killed at any point leaves no set and nothing paused, and the next one heals", async () => {
-        const before = sets();
-        for (const wait of [600, 1500, 2500, 4000]) {
-            const run = start("run");
-            await sleep(wait + Math.random() * 400);
-            process.kill(-run.pid!, "SIGKILL");
-        }
-        script("run");
-        expect(paused()).toBe("");
-        const after = sets();
-        expect(after.length).toBe(before.length + 1);
-        expect(after[0]).toBe(before[0]);
-    });
-
-    test("a store that refuses, is full or is slow fails the run and leaves the services alone", async () => {
-        const before = sets();
-        const conf = path.join(folder(), "backup.conf");
-        appendFileSync(conf, "PATIENCE=30\n"); // restic goes on trying for a quarter of an hour
-        for (const [how, said] of [
-            [{ refuseWrites: true }, /the key may not use the bucket/],
-            [{ full: true }, /the bucket is full/],
-        ] as const) {
-            await s3.disturb(how);
-            expect(() => script("run")).toThrow(said);
-            expect(status()).toMatchObject({ exitStatus: 1 });
+    if (isLong)
+        test("a run that is killed at any point leaves no set and nothing paused, and the next one heals", async () => {
+            const before = sets();
+            for (const wait of [600, 1500, 2500, 4000]) {
+                const run = start("run");
+                await sleep(wait + Math.random() * 400);
+                process.kill(-run.pid!, "SIGKILL");
+            }
+            script("run");
             expect(paused()).toBe("");
-        }
-        await s3.disturb({ bytesPerSecond: 200_000 });
-        script("run");
-        await s3.disturb({});
-        expect(sets()).toHaveLength(before.length + 1);
-    });
+            const after = sets();
+            expect(after.length).toBe(before.length + 1);
+            expect(after[0]).toBe(before[0]);
+        });
+
+    if (isLong)
+        test("a store that refuses, is full or is slow fails the run and leaves the services alone", async () => {
+            const before = sets();
+            const conf = path.join(folder(), "backup.conf");
+            appendFileSync(conf, "PATIENCE=15\n"); // restic goes on trying for a quarter of an hour
+            for (const [how, said] of [
+                [{ refuseWrites: true }, /the key may not use the bucket/],
+                [{ full: true }, /the bucket is full/],
+            ] as const) {
+                await s3.disturb(how);
+                expect(() => script("run")).toThrow(said);
+                expect(status()).toMatchObject({ exitStatus: 1 });
+                expect(paused()).toBe("");
+            }
+            await s3.disturb({ bytesPerSecond: 200_000 });
+            script("run");
+            await s3.disturb({});
+            expect(sets()).toHaveLength(before.length + 1);
+        });
 
     test("the drill opens the newest set and says how old it is", () => {
         const text = script("drill");
@@ -221,29 +226,30 @@ describe("backups", () => {
     });
 });
 
-describe("prune", () => {
-    const prune = (key: Keys) => {
-        const text = readFileSync(path.join(folder(), "repository.env"), "utf8");
-        const input = text
-            .replace(/KEY_ID=.*/, `KEY_ID=${key.accessKeyId}`)
-            .replace(/SECRET_ACCESS_KEY=.*/, `SECRET_ACCESS_KEY=${key.secretAccessKey}`);
-        return spawnSync("sh", [path.join(folder(), "backup"), "prune"], { input, encoding: "utf8" });
-    };
+if (isLong)
+    describe("prune", () => {
+        const prune = (key: Keys) => {
+            const text = readFileSync(path.join(folder(), "repository.env"), "utf8");
+            const input = text
+                .replace(/KEY_ID=.*/, `KEY_ID=${key.accessKeyId}`)
+                .replace(/SECRET_ACCESS_KEY=.*/, `SECRET_ACCESS_KEY=${key.secretAccessKey}`);
+            return spawnSync("sh", [path.join(folder(), "backup"), "prune"], { input, encoding: "utf8" });
+        };
 
-    test("needs the key of whoever prunes, keeps the last set of a day, and leaves no credentials", () => {
-        const before = sets();
-        expect(before.length).toBeGreaterThan(1);
-        appendFileSync(path.join(folder(), "backup.conf"), "KEEP='--keep-within-daily 7d'\n"); // however late in the hour it is
-        expect(prune(keys.server).stderr).toMatch(/the key may not delete in the bucket/);
-        expect(sets()).toEqual(before);
-        expect(prune(keys.pruner)).toMatchObject({ status: 0, stderr: "" });
-        const after = sets();
-        expect(after.length).toBeLessThan(before.length);
-        expect(after.at(-1)).toBe(before.at(-1));
-        expect(world.onHost(["sh", "-c", `grep -rlF '${keys.pruner.secretAccessKey}' /tmp ${folder()} || true`])).toBe("");
-        script("drill");
+        test("needs the key of whoever prunes, keeps the last set of a day, and leaves no credentials", () => {
+            const before = sets();
+            expect(before.length).toBeGreaterThan(1);
+            appendFileSync(path.join(folder(), "backup.conf"), "KEEP='--keep-within-daily 7d'\n"); // however late in the hour it is
+            expect(prune(keys.server).stderr).toMatch(/the key may not delete in the bucket/);
+            expect(sets()).toEqual(before);
+            expect(prune(keys.pruner)).toMatchObject({ status: 0, stderr: "" });
+            const after = sets();
+            expect(after.length).toBeLessThan(before.length);
+            expect(after.at(-1)).toBe(before.at(-1));
+            expect(world.onHost(["sh", "-c", `grep -rlF '${keys.pruner.secretAccessKey}' /tmp ${folder()} || true`])).toBe("");
+            script("drill");
+        });
     });
-});
 
 /** The script as a process group of its own. */
 function start(...words: string[]): ChildProcess {
