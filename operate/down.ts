@@ -65,7 +65,12 @@ export async function remove({ stack }: Pick<Session, "stack">, withData: boolea
         protection(stack, "unprotect", kept);
     }
     try {
-        await stack.destroy({ excludeProtected: !withData || backups.length > 0, onEvent: new Progress(log).onEvent, color: "never", suppressProgress: true });
+        await stack.destroy({
+            excludeProtected: !withData || backups.length > 0,
+            onEvent: new Progress(log).onEvent,
+            color: "never",
+            suppressProgress: true,
+        });
     } catch (error) {
         // Else the next plain down, which promises that data stays, would delete it.
         const left = new Set((await resourcesOf(stack)).map(({ urn }) => urn));

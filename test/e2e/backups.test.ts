@@ -286,7 +286,8 @@ describe("restore", () => {
         await remove(world.session, true, () => undefined);
         expect(world.docker("volume", "ls", "-q").trim()).toBe("");
         await world.forget();
-        await world.open({ "forwardemail:backups": undefined });
+        const keys = ["backups", "backupSecretKey", "backupPruneSecretKey", "backupPassphrase"]; // encrypted for the stack that is gone
+        await world.open(Object.fromEntries(keys.map((key) => [`forwardemail:${key}`, undefined])));
         await giveSecrets();
         const { ok, text } = await world.up({ ...backups(), "forwardemail:restoreFrom": "latest" });
         expect(text).not.toContain("error");

@@ -49,9 +49,9 @@ export class World {
         }
     }
 
-    /** Opens the stack with changes to its config, which later calls keep. */
+    /** Opens the stack with changes to its config, which later calls keep; undefined takes a key out. */
     async open(changes: Record<string, unknown>): Promise<void> {
-        const config = { ...this.config, ...changes };
+        const config = Object.fromEntries(Object.entries({ ...this.config, ...changes }).filter(([, value]) => value !== undefined));
         this.session = await openStack(STACK, config, this.rehearsal);
         this.config = config; // one that is refused does not stay
     }
