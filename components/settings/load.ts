@@ -7,7 +7,7 @@ import { SECRETS, SecretName } from "../services/secrets";
 import { crossChecks } from "./crosschecks";
 import { Lock, parseLock, selectImages } from "./images";
 import { backupsOf } from "./backups";
-import { Context, RawConfig, nearNamespaces, parse, readProjectFile } from "./parse";
+import { Context, ENCRYPTED, RawConfig, nearNamespaces, parse, readProjectFile } from "./parse";
 import { acmeOf, dnsOf, mailDomains } from "./dns";
 import { Config } from "./schema";
 import { dataDirectory, placed } from "./servers";
@@ -50,7 +50,7 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         certificates: certificates(config, raw, context.directory),
         firewall: config.firewall,
         data: { ...config.data, directory: dataDirectory(config) },
-        recovered: raw.restoredSecrets ? pulumi.secret(JSON.parse(raw.restoredSecrets) as Record<string, string>) : undefined,
+        recovered: raw.restoredSecrets ? recovered(raw.restoredSecrets) : undefined,
         backups: backupsOf(config, raw, name),
         memoryMb: Object.fromEntries(SERVICE_NAMES.map((s) => [s, config.services[s]?.memory ?? CATALOGUE[s].memoryMb])) as Record<
             ServiceName,
@@ -65,6 +65,9 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         sshKey: raw.sshKey ? pulumi.secret(raw.sshKey) : undefined,
     };
 }
+
+/** Of what cannot be decrypted here nothing is known: a plan shows generated ones in its place. */
+const recovered = (text: string) => pulumi.secret(text === ENCRYPTED ? {} : (JSON.parse(text) as Record<string, string>));
 
 function secretValues(record: Record<string, string>): Record<string, pulumi.Output<string>> {
     return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, pulumi.secret(value)]));

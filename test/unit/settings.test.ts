@@ -9,7 +9,7 @@ import { SettingsError } from "../../components/errors";
 import { newest } from "../../components/settings/images";
 import { buildSettings, loadSettings } from "../../components/settings/load";
 import { schema } from "../../components/settings/schema";
-import { SECRET_KEYS } from "../../components/settings/parse";
+import { ENCRYPTED, SECRET_KEYS } from "../../components/settings/parse";
 import { EXAMPLES, listsAndMaps } from "../../components/settings/shape";
 import { PROJECT, parseStackFile, readProject, refusePlaceholders, settingsFrom } from "../../operate/stackFile";
 import { prepareWorkspace } from "../../operate/workspace";
@@ -59,6 +59,7 @@ describe("a good config", () => {
         const { backups } = build(backup());
         expect(backups).toMatchObject({ prefix: "forwardemail-test", hours: 6, rpoHours: 12, pathStyle: true, keep: { daily: "14d" } });
         expect(build({}).backups).toBeUndefined();
+        expect(problems({ restoredSecrets: ENCRYPTED })).toEqual([]); // a plan has no passphrase
     });
 
     test("addresses are in the form that DNS tools print, mail addresses in lower case", () => {
