@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { overSsh } from "../components/server/connection";
-import { FOLDER_OF } from "../components/services/files";
+import { FOLDER_OF, sourceOf } from "../components/services/files";
 import { BackupSettings, ServerSettings } from "../components/settings/settings";
 import { located } from "./machines";
 import { Session } from "./session";
@@ -40,9 +40,8 @@ export function askScript({ session, server }: BackupHost, words: string[]): str
 }
 
 function onServer({ settings }: Session, server: ServerSettings, words: string[], stdio: Array<"pipe" | "inherit">, input = "") {
-    const { directory } = settings.data;
     const variables: Record<string, string> = {
-        BACKUP: directory ? `${directory}/backup` : `${settings.name}-backup`,
+        BACKUP: sourceOf("backup", { name: settings.name, directory: settings.data.directory }),
         WORDS: words.join(" "),
         DOCKER_HOST: server.ssh ? `unix://${server.ssh.socket}` : server.dockerHost,
     };

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import type { Repository } from "../components/backups/backups";
+import { Repository, resticEnvironment } from "../components/backups/backups";
 import { BackupHost, backupHost, runScript } from "./backupHost";
 import { openExisting } from "./session";
 
@@ -27,15 +27,7 @@ async function credentials({ session }: BackupHost): Promise<string> {
     const { backups } = await session.stack.outputs();
     if (!backups) throw new Error("The stack does not know its backups yet. Fix: npm run up");
     const { repository, passphrase, pruneKey } = backups.value as Repository;
-    const values = {
-        RESTIC_REPOSITORY: repository,
-        RESTIC_PASSWORD: passphrase,
-        AWS_ACCESS_KEY_ID: pruneKey.accessKeyId,
-        AWS_SECRET_ACCESS_KEY: pruneKey.secretAccessKey,
-    };
-    return Object.entries(values)
-        .map(([name, value]) => `${name}=${value}\n`)
-        .join("");
+    return resticEnvironment(repository, passphrase, pruneKey);
 }
 
 main().catch((error: Error) => {

@@ -6,7 +6,7 @@ import * as random from "@pulumi/random";
 import { quote } from "../server/connection";
 import { Server } from "../server/server";
 import { servicesOf } from "../services/catalogue";
-import { Place, createPlace, writeFiles } from "../services/files";
+import { Place, createPlace, sourceOf, writeFiles } from "../services/files";
 import { DeploymentSecrets, Recovered } from "../services/secrets";
 import type { BackupSettings, BucketKey, Settings } from "../settings/settings";
 import { AwsBucket } from "./awsBucket";
@@ -62,6 +62,14 @@ export interface Repository {
     /** May delete sets. */
     pruneKey: { accessKeyId: string; secretAccessKey: string };
 }
+
+/** Environment of restic, a variable a line: what `docker run --env-file` takes. */
+export const resticEnvironment = (repository: string, passphrase: string, key: Repository["pruneKey"]): string =>
+    `RESTIC_REPOSITORY=${repository}
+RESTIC_PASSWORD=${passphrase}
+AWS_ACCESS_KEY_ID=${key.accessKeyId}
+AWS_SECRET_ACCESS_KEY=${key.secretAccessKey}
+`;
 
 /**
  * Encrypted sets of everything that a restore on another server needs: MongoDB, Redis, mailboxes, secrets, keys. The server makes them by
@@ -119,8 +127,8 @@ export class Backups extends pulumi.ComponentResource {
     /** Values of backup.conf: no secret. */
     private values(): pulumi.Output<string> {
         const { settings, backups, bucket } = this.args;
-        const { name, directory } = { name: settings.name, ...settings.data };
-        const place = (role: string) => (directory ? `${directory}/${role}` : `${name}-${role}`);
+        const { name } = settings;
+        const place = (role: string) => sourceOf(role, { name, directory: settings.data.directory });
         const { pathStyle, cpus, uploadKiB, rpoHours, keep } = backups;
         const options = [...["-o", `s3.bucket-lookup=${pathStyle ? "path" : "dns"}`], ...(uploadKiB ? ["--limit-upload", String(uploadKiB)] : [])];
         const values: Record<string, pulumi.Input<string>> = {
@@ -162,12 +170,7 @@ export class Backups extends pulumi.ComponentResource {
 
     /** Environment of restic. */
     private credentials(): pulumi.Output<string> {
-        const { writer } = this.args.bucket;
-        return pulumi.interpolate`RESTIC_REPOSITORY=${this.url}
-RESTIC_PASSWORD=${this.passphrase}
-AWS_ACCESS_KEY_ID=${writer.accessKeyId}
-AWS_SECRET_ACCESS_KEY=${writer.secretAccessKey}
-`;
+        return pulumi.all([this.url, this.passphrase, pulumi.output(this.args.bucket.writer)]).apply((all) => resticEnvironment(...all));
     }
 
     private restore(from: string): { done: pulumi.Resource; secrets: Recovered } {

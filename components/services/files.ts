@@ -10,13 +10,16 @@ export interface Place {
     mount(target: string, readOnly: boolean): types.input.ContainerMount;
 }
 
+/** Path of the folder, or name of the volume, that is the place `role` of a deployment. */
+export const sourceOf = (role: string, { name, directory }: { name: string; directory?: string }) =>
+    directory ? `${directory}/${role}` : `${name}-${role}`;
+
 /** Declares the place `role`; a folder needs no resource, Docker makes it on first use. */
 export function createPlace(role: string, args: { name: string; directory?: string }, opts: pulumi.CustomResourceOptions): Place {
     const type = args.directory ? "bind" : "volume";
-    const source = args.directory
-        ? pulumi.output(`${args.directory}/${role}`)
-        : // A fixed name: after a lost state the data is found again (and guarded, see store.ts) instead of silently replaced by an empty volume.
-          new docker.Volume(`${args.name}-${role}`, { name: `${args.name}-${role}` }, opts).name;
+    const name = sourceOf(role, args);
+    // A fixed name: after a lost state the data is found again (and guarded, see store.ts) instead of silently replaced by an empty volume.
+    const source = args.directory ? pulumi.output(name) : new docker.Volume(name, { name }, opts).name;
     return { source, mount: (target, readOnly) => ({ type, source, target, readOnly }) };
 }
 

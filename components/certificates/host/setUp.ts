@@ -1,5 +1,6 @@
-import { APT } from "../../server/host/apt";
+import { APT, needPrograms } from "../../server/host/apt";
 import { FOLDER } from "../../server/host/folder";
+import { removeTimed, writeTimed } from "../../server/host/timer";
 import { FOLDER_OF } from "../../services/files";
 import { KNOWN, RENEW } from "./renew";
 
@@ -76,40 +77,24 @@ rmdir ${FOLDER} 2>/dev/null || true`;
 export const SET_UP = `set -eu
 umask 077
 ${APT}
-missing=
-for program in curl openssl dig jq flock; do command -v $program >/dev/null || missing="$missing $program"; done
-if [ -n "$missing" ]; then
-    apt_update
-    install_packages curl openssl bind9-dnsutils jq util-linux
-fi
+${needPrograms("curl openssl dig jq flock", "curl openssl bind9-dnsutils jq util-linux")}
 printf '%s\\nDOCKER_HOST=%s\\nexport DOCKER_HOST\\n' "$CONFIG" "$DOCKER_HOST" >${FOLDER}/certificate.conf
 cat >${FOLDER}/certificate <<'END_OF_RENEWAL'
 ${RENEW}END_OF_RENEWAL
 chmod 0700 ${FOLDER}/certificate
-cat >/etc/systemd/system/${UNIT}.service <<'END'
-[Unit]
-Description=Renew the certificate of the mail server
-Wants=network-online.target
-After=network-online.target docker.service
-[Service]
-Type=oneshot
-ExecStart=${FOLDER}/certificate
-# One that hangs would hold up all that follow; a oneshot has no limit of its own.
-TimeoutStartSec=1h
-# As long as it fails: what the authority would refuse is not asked for, so its limits are safe.
-Restart=on-failure
-RestartSec=1h
-END
-cat >/etc/systemd/system/${UNIT}.timer <<'END'
-[Unit]
-Description=Look twice a day whether the certificate is due
-[Timer]
-OnCalendar=*-*-* 00,12:00:00
-RandomizedDelaySec=6h
-Persistent=true
-[Install]
-WantedBy=timers.target
-END
+${writeTimed({
+    unit: UNIT,
+    description: "Renew the certificate of the mail server",
+    run: `${FOLDER}/certificate`,
+    service: [
+        "# One that hangs would hold up all that follow; a oneshot has no limit of its own.",
+        "TimeoutStartSec=1h",
+        "# As long as it fails: what the authority would refuse is not asked for, so its limits are safe.",
+        "Restart=on-failure",
+        "RestartSec=1h",
+    ],
+    timer: { description: "Look twice a day whether the certificate is due", when: ["*-*-* 00,12:00:00", "6h"] },
+})}
 systemctl daemon-reload
 systemctl enable -q --now ${UNIT}.timer
 if PATIENCE=$FIRST_PATIENCE ${FOLDER}/certificate; then systemctl stop ${UNIT}.service
@@ -118,8 +103,5 @@ else
     systemctl start --no-block ${UNIT}.service
 fi`;
 
-export const UNDO_SET_UP = `systemctl disable -q --now ${UNIT}.timer 2>/dev/null || true
-systemctl stop ${UNIT}.service 2>/dev/null || true
-rm -f /etc/systemd/system/${UNIT}.service /etc/systemd/system/${UNIT}.timer
-systemctl daemon-reload
+export const UNDO_SET_UP = `${removeTimed(UNIT)}
 rm -f ${FOLDER}/certificate ${FOLDER}/certificate.conf`;

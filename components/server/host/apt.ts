@@ -12,3 +12,11 @@ apt_update() {
     done
 }
 install_packages() { apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >/dev/null; }`;
+
+/** Shell lines, with {@link APT} before them, that install packages where one of the programs is missing. */
+export const needPrograms = (programs: string, packages: string): string => `missing=
+for program in ${programs}; do command -v $program >/dev/null || missing="$missing $program"; done
+if [ -n "$missing" ]; then
+    apt_update
+    install_packages ${packages}
+fi`;
