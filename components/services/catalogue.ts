@@ -50,8 +50,8 @@ export interface Service {
     entry?: string;
     /**
      * Host name inside the container, relative to the deployment's host when it ends in a dot. Docker writes it to
-     * /etc/hosts, so it must not be a name under which the container looks for *another* service: smtp_bree and
-     * sqlite_bree of upstream's compose file would find themselves.
+     * /etc/hosts and makes it an alias in the network, so it must not be a name under which a container looks for *another*
+     * service: smtp_bree and sqlite_bree of upstream's compose file would find themselves.
      */
     hostname: string;
     /** Names under the deployment's host that this service answers inside the network; "" is the host itself. */

@@ -13,6 +13,7 @@ import { openStack } from "../../operate/session";
 import { deliver, eventually, makeMailbox, openPorts, poll, readImap, readPop3, request, startSink, submit } from "./clients";
 import { dkimSignature } from "./dkim";
 import { judge } from "./receiver";
+import { tellFailures } from "./failures";
 import { HOST, World } from "./world";
 
 // One story, told in order: each test finds what the one before left. A real engine, a real Docker daemon, real servers.
@@ -24,6 +25,7 @@ const PORTS = [25, 80, 443, 465, 993, 995];
 const ROUTED = ["", "api", "caldav", "carddav"];
 
 let world: World;
+tellFailures(() => world);
 let domainRecords: Records = {};
 let seenSecrets: string[] = [];
 let oldKeys: Record<string, string> = {};

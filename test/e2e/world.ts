@@ -117,6 +117,15 @@ export class World {
         return execFileSync(program, args, { encoding: "utf8" });
     }
 
+    /** Prints what was said last. */
+    tell(): void {
+        console.log(this.log.slice(-40).join("\n"));
+        for (const container of this.docker("ps", "-aq", "--filter", "label=forwardemail.stack").split("\n").filter(Boolean)) {
+            const state = this.docker("inspect", "-f", "{{.Name}} {{.State.Status}}", container).trim();
+            console.log(`${state}\n${this.docker("logs", "--tail", "8", container)}`);
+        }
+    }
+
     stateFile(): string {
         return readFileSync(path.join(WORK, "state", ".pulumi", "stacks", "forwardemail", `${STACK}.json`), "utf8");
     }

@@ -15,8 +15,8 @@ const emails = db.collection("emails");
 
 /** A domain of ours goes to our MX; RIG_OUTBOUND_RELAY stands in for the rest of the internet. */
 async function nextServer(domain) {
-    // By DNS alone, as the real one looks it up: /etc/hosts has our own address under this name, which is our EHLO name.
-    if (await findDomain(db, domain)) return { host: (await dns.resolve4(env.MX_HOST))[0], port: 25 };
+    // The real one finds MX_HOST in public DNS. Within Docker's network that is our own name, too: our EHLO name is an alias there.
+    if (await findDomain(db, domain)) return { host: (await dns.resolve4("mx"))[0], port: 25 };
     if (env.RIG_OUTBOUND_RELAY) {
         const [host, port] = env.RIG_OUTBOUND_RELAY.split(":");
         return { host, port: Number(port) };
