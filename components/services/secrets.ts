@@ -40,9 +40,11 @@ export class DeploymentSecrets extends pulumi.ComponentResource {
         super("forwardemail:services:DeploymentSecrets", `${name}-secrets`, {}, opts);
         const keep = { parent: this, protect: true };
         const names = Object.keys(SECRETS) as SecretName[];
-        this.values = Object.fromEntries(
-            names.map((key) => [key, pulumi.secret(given.secrets[key] ?? recoveredOr(recovered, key, generate(`${name}-${key}`, key, keep)))]),
-        ) as Secrets;
+        const value = (key: SecretName) => {
+            const generated = generate(`${name}-${key}`, key, keep); // also when another is taken: leaving a protected resource out would fail every `up`
+            return pulumi.secret(given.secrets[key] ?? recoveredOr(recovered, key, generated));
+        };
+        this.values = Object.fromEntries(names.map((key) => [key, value(key)])) as Secrets;
         const keys = dkimKeys(name, given, recovered, { parent: this });
         this.dkimKeys = Object.fromEntries(Object.entries(keys).map(([selector, { privateKey }]) => [selector, privateKey]));
         this.dkimKey = keys[activeSelector(given.dkim)].privateKey;
@@ -99,7 +101,7 @@ const publicKeyOf = (pem: string): string => createPublicKey(pem).export({ type:
 /** Secrets of a backup set, by the names of the config; others are `certificateKey.N`, `acmeAccountKey` and `dkimKeys.SELECTOR`. */
 export type Recovered = pulumi.Output<Record<string, string>>;
 
-/** What a set has of it. The generated one is declared all the same: leaving a protected resource out would fail every `up`. */
+/** What a set has of it. */
 export function recoveredOr(recovered: Recovered | undefined, key: string, generated: pulumi.Output<string>): pulumi.Output<string> {
     return recovered ? pulumi.all([recovered, generated]).apply(([all, made]) => all[key] ?? made) : generated;
 }

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { CATALOGUE, SERVICE_NAMES, ServiceName } from "../../components/services/catalogue";
+import { SECRETS } from "../../components/services/secrets";
 import { Planned, planStack } from "../../operate/planned";
 
 const LOCK = { "forwardemail:images": { lockFile: "test/fixtures/images.lock.json" } };
@@ -360,6 +361,12 @@ describe("what keeps data and service safe", () => {
             "PrivateKey forwardemail-dev-dkim",
             "SelfSignedCert forwardemail-dev-authority-cert",
         ]);
+    });
+
+    test("a secret that is given leaves the generated one where it is: protected, it cannot go", async () => {
+        const given = Object.fromEntries(Object.keys(SECRETS).map((key) => [`forwardemail:${key}`, { secure: "x" }]));
+        const declared = (all: typeof plan) => all.filter((r) => r.options.protect).map((r) => r.name);
+        expect(declared(await planStack("dev", { ...LOCK, ...given }))).toEqual(declared(plan));
     });
 
     test.each(SERVICE_NAMES)("%s says how it is replaced, stops in time, and is hardened", (service) => {
