@@ -3,7 +3,6 @@ import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
 import type { AwsSettings } from "../settings/settings";
 import { createNetwork } from "./aws/network";
-import { createInstanceProfile } from "./aws/profile";
 import { createSecurityGroup } from "./aws/securityGroup";
 import { Login, SshConnection } from "./connection";
 import type { FirewallRules } from "./host/firewall";
@@ -60,8 +59,7 @@ export class AwsMachine extends pulumi.ComponentResource implements Machine {
             keep,
         );
         const securityGroup = createSecurityGroup(name, network.vpcId, args.firewall, own);
-        const profile = args.backupBucket === undefined ? undefined : createInstanceProfile(name, args.backupBucket, own);
-        this.instance = createInstance(name, { ...args, subnetId: network.subnetId, securityGroup, profile, hostKey }, own);
+        this.instance = createInstance(name, { ...args, subnetId: network.subnetId, securityGroup, hostKey }, own);
 
         const attached = new aws.ec2.VolumeAttachment(
             `${name}-data`,
@@ -120,7 +118,6 @@ const architectureOf = (instanceType: string): "arm64" | "amd64" => (/^([a-z]+\d
 interface InstanceParts extends AwsSettings {
     subnetId: pulumi.Input<string>;
     securityGroup: aws.ec2.SecurityGroup;
-    profile?: aws.iam.InstanceProfile;
     hostKey: tls.PrivateKey;
 }
 
@@ -135,7 +132,6 @@ function createInstance(name: string, args: InstanceParts, opts: pulumi.CustomRe
             instanceType: args.instanceType,
             subnetId: args.subnetId,
             vpcSecurityGroupIds: [args.securityGroup.id],
-            iamInstanceProfile: args.profile?.name,
             userData: userData(args.authorizedKeys, args.hostKey),
             // Without IMDSv2 a proxied request is enough to get the instance's credentials. One hop: not from a container's network.
             metadataOptions: { httpEndpoint: "enabled", httpTokens: "required", httpPutResponseHopLimit: 1 },

@@ -101,11 +101,6 @@ const aws = z.strictObject(
             .describe(
                 "open: AWS has lifted its block of outbound port 25; the preflight holds it to that. Until then no mail leaves, and every preview says so.",
             ),
-        backupBucket: z
-            .string("a bucket name")
-            .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket name")
-            .optional()
-            .describe("Bucket that the instance may add to and read from, by a role of its own; it may not destroy what is there."),
     },
     "a map with region, authorizedKeys and more",
 );

@@ -234,7 +234,6 @@ describe("on AWS", () => {
             subnetId: `${NAME}-subnet-id`,
             vpcSecurityGroupIds: [`${NAME}-ports-id`],
         });
-        expect(inputs).not.toHaveProperty("iamInstanceProfile");
         expect(one("aws:ebs/volume:Volume").inputs).toMatchObject({ encrypted: true, size: 50 });
     });
 
@@ -282,17 +281,6 @@ describe("on AWS", () => {
         const disk = plan.find((r) => r.name === `${NAME}-disk`)!.inputs as { environment: Record<string, string> };
         expect(disk.environment).toMatchObject({ DIRECTORY: "/srv/forwardemail", SIZE: "50" });
         expect(disk.environment.DEVICE).toMatch(/^\/dev\/disk\/by-id\/nvme-Amazon_Elastic_Block_Store_/);
-    });
-
-    test("a bucket for backups comes with a role that adds and reads, and deletes locks only", async () => {
-        const { one } = await planned({ backupBucket: "mail-backups" });
-        expect(one("aws:ec2/instance:Instance").inputs).toHaveProperty("iamInstanceProfile");
-        const { Statement } = JSON.parse(one("aws:iam/rolePolicy:RolePolicy").inputs["policy"]) as {
-            Statement: Array<{ Action: string | string[]; Resource: string }>;
-        };
-        const may = (action: RegExp) => Statement.filter(({ Action }) => [Action].flat().some((a) => action.test(a))).map(({ Resource }) => Resource);
-        expect(may(/Delete|\*/)).toEqual(["arn:aws:s3:::mail-backups/*/locks/*", "arn:aws:s3:::mail-backups/locks/*"]);
-        expect(may(/PutObject$/)).toEqual(["arn:aws:s3:::mail-backups/*"]);
     });
 
     test("the default VPC brings no network of the stack's own", async () => {

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { isRpcSecret, specialResourceSig, specialSigKey, unknownValue } from "@pulumi/pulumi/runtime/rpc";
+import { isRpcSecret, unknownValue } from "@pulumi/pulumi/runtime/rpc";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { type Account, accountIn, readAccount } from "../rig/aws/account";
 import { cloudConfig, writeSeed } from "../rig/aws/cloud-init";
@@ -61,9 +61,6 @@ const types: Record<string, string> = {
     EipDomainName: "aws:ec2/eipDomainName:EipDomainName",
     Volume: "aws:ebs/volume:Volume",
     VolumeAttachment: "aws:ec2/volumeAttachment:VolumeAttachment",
-    Role: "aws:iam/role:Role",
-    RolePolicy: "aws:iam/rolePolicy:RolePolicy",
-    InstanceProfile: "aws:iam/instanceProfile:InstanceProfile",
     Instance: "aws:ec2/instance:Instance",
 };
 const urn = (type: string) => `urn:pulumi:dev::project::component:index:Parent$${types[type]}::main`;
@@ -130,7 +127,6 @@ describe("refuses", () => {
         ["Volume", { availabilityZone: "eu-central-1z", size: 1 }, "availabilityZone is invalid"],
         ["Volume", { availabilityZone: "eu-central-1a", size: 0 }, "must be between 1GiB"],
         ["VolumeAttachment", { deviceName: "/dev/sda1", instanceId: "i-1", volumeId: "vol-1" }, "parameter device is invalid"],
-        ["Role", { assumeRolePolicy: "{" }, "MalformedPolicyDocument"],
         [
             "Instance",
             { ami: "a", instanceType: "t3.micro", subnetId: "s", vpcSecurityGroupIds: [], metadataOptions: { httpTokens: "yes" } },
@@ -175,7 +171,6 @@ describe("refuses", () => {
             ["IngressRule", { securityGroupId: "sg-1", ipProtocol: "-1", cidrIpv4: "0.0.0.0/0" }, "InvalidGroup.NotFound"],
             ["EipAssociation", { allocationId: "eipalloc-1", instanceId: "i-1" }, "InvalidAllocationID.NotFound"],
             ["VolumeAttachment", { deviceName: "/dev/sdf", instanceId: "i-1", volumeId: "vol-1" }, "InvalidVolume.NotFound"],
-            ["InstanceProfile", { role: "nobody" }, "NoSuchEntity"],
         ];
         for (const [type, news, message] of rejected) await expect(make(type, news), type).rejects.toThrow(message);
     });
@@ -193,25 +188,6 @@ describe("deletes", () => {
         for (const free of [address, instance, association, table, subnet, group, gateway, vpc]) await remove(free);
         expect(told.at(-1)).toBe(`terminate ${instance.id}`);
         expect(Object.keys(account().vpcs)).toHaveLength(1); // the default one
-    });
-
-    test("a role only without policies and profiles", async () => {
-        const trust = {
-            Version: "2012-10-17",
-            Statement: [{ Effect: "Allow", Action: "sts:AssumeRole", Principal: { Service: "ec2.amazonaws.com" } }],
-        };
-        const role = await make("Role", { assumeRolePolicy: JSON.stringify(trust) });
-        const allowed = { Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: "s3:GetObject", Resource: "*" }] };
-        const policy = await make("RolePolicy", { role: role.id, policy: JSON.stringify(allowed) });
-        const reference = { [specialSigKey]: specialResourceSig, urn: urn("Role"), id: role.id };
-        const profile = await make("InstanceProfile", { role: reference });
-        expect(profile.outs.name).toBe(profile.id);
-        expect((await diff(profile, { role: role.id })).changes).toBe(false);
-        await expect(remove(role)).rejects.toThrow("must delete policies first");
-        await remove(policy);
-        await expect(remove(role)).rejects.toThrow("must remove roles from instance profile first");
-        await remove(profile);
-        await remove(role);
     });
 
     test("what somebody else has deleted is no error", async () => {

@@ -28,9 +28,6 @@ export interface Tables {
     addressAssociations: Table<{ allocationId: string; instanceId: string }>;
     volumes: Table<{ availabilityZone: string; size: number }>;
     volumeAttachments: Table<{ volumeId: string; instanceId: string; deviceName: string }>;
-    roles: Table<object>;
-    rolePolicies: Table<{ role: string }>;
-    instanceProfiles: Table<{ role: string }>;
     instances: Table<Instance>;
     users: Table<object>;
     userPolicies: Table<{ user: string; policy: string }>;
@@ -120,7 +117,7 @@ export function newAccount(region = "eu-central-1"): Account {
         },
         ...noZones(),
         ...noBuckets(),
-        ...{ addressAssociations: {}, volumes: {}, volumeAttachments: {}, roles: {}, rolePolicies: {}, instanceProfiles: {}, instances: {} },
+        ...{ addressAssociations: {}, volumes: {}, volumeAttachments: {}, instances: {} },
         images: Object.fromEntries(images.map(({ id, architecture }) => [id, architecture])),
         parameters: Object.fromEntries(images.map(({ id, parameter }) => [parameter, id])),
         forward: {},

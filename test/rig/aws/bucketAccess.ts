@@ -87,7 +87,7 @@ function parsed(text: string): Statement[] {
     }
 }
 
-/** Principals that exist: everybody, an account, a service, and users and roles of the account. */
+/** Principals that exist: everybody, an account, a service, and users of the account. */
 function mustFit(account: Account, bucket: string, { Effect, Principal, Action, Resource }: Statement): void {
     if (Effect !== "Allow" && Effect !== "Deny") throw malformed(`Invalid effect : ${Effect}`);
     if (!Principal) throw malformed("Missing required field Principal");
@@ -95,8 +95,8 @@ function mustFit(account: Account, bucket: string, { Effect, Principal, Action, 
     if (!Resource) throw malformed("Missing required field Resource");
     const named = typeof Principal === "string" ? [Principal] : [Principal.AWS ?? []].flat();
     const exists = (name: string) => {
-        const [, kind, own] = /^arn:aws:iam::\d{12}:(user|role)\/(.+)$/.exec(name) ?? [];
-        return name === "*" || /^\d{12}$|^arn:aws:iam::\d{12}:root$/.test(name) || (own && account[kind === "user" ? "users" : "roles"][own]);
+        const [, own] = /^arn:aws:iam::\d{12}:user\/(.+)$/.exec(name) ?? [];
+        return name === "*" || /^\d{12}$|^arn:aws:iam::\d{12}:root$/.test(name) || (own && account.users[own]);
     };
     if (!named.every(exists)) throw malformed(`Invalid principal in policy: ${named.join(", ")}`);
     const arn = `arn:aws:s3:::${bucket}`;

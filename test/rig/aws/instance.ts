@@ -26,11 +26,11 @@ const rootDisk: Record<string, (value: unknown) => boolean> = {
 export const instance = (cloud: Cloud) =>
     tagged<Args, Unwrap<InstanceState>>({
         inputs: [
-            ...(["ami", "instanceType", "subnetId", "vpcSecurityGroupIds", "iamInstanceProfile", "userData"] as const),
+            ...(["ami", "instanceType", "subnetId", "vpcSecurityGroupIds", "userData"] as const),
             ...(["metadataOptions", "rootBlockDevice"] as const),
         ],
         required: ["ami", "instanceType", "subnetId", "vpcSecurityGroupIds"],
-        inPlace: ["instanceType", "vpcSecurityGroupIds", "iamInstanceProfile", "userData", "metadataOptions", "rootBlockDevice"],
+        inPlace: ["instanceType", "vpcSecurityGroupIds", "userData", "metadataOptions", "rootBlockDevice"],
         refuse: (args) =>
             badBlock("metadataOptions", metadata, args.metadataOptions) ??
             badBlock("rootBlockDevice", rootDisk, args.rootBlockDevice) ??
@@ -87,7 +87,7 @@ function outputs(account: Account, id: string, { address }: Hardware): Partial<U
 
 /** Everything that an instance is made of exists, and fits together. */
 function mustFit(account: Account, args: Args): void {
-    const { ami = "", instanceType = "", subnetId, vpcSecurityGroupIds = [], iamInstanceProfile } = args;
+    const { ami = "", instanceType = "", subnetId, vpcSecurityGroupIds = [] } = args;
     must(account.images[ami], "InvalidAMIID.NotFound", `The image id '[${ami}]' does not exist`);
     const family = /^([a-z]+\d+[a-z-]*)\.(nano|micro|small|medium|\d*x?large|metal)$/.exec(instanceType)?.[1];
     must(family, "InvalidInstanceType", `The following supplied instance types do not exist: [${instanceType}]`);
@@ -100,7 +100,6 @@ function mustFit(account: Account, args: Args): void {
         const same = find(account, "securityGroups", group).vpcId === vpcId;
         must(same, "InvalidParameter", `Security group ${group} and subnet ${subnetId} belong to different networks.`);
     }
-    if (iamInstanceProfile !== undefined) find(account, "instanceProfiles", iamInstanceProfile as string);
 }
 
 function badBlock(name: string, fields: Record<string, (value: unknown) => boolean>, block: object = {}): string | undefined {

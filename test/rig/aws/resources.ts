@@ -2,7 +2,6 @@ import { standIn } from "../providers/standin";
 import { eip, eipAssociation, eipDomainName } from "./addresses";
 import { bucketEncryption, bucketOwnership, bucketPolicy, publicAccessBlock } from "./bucketAccess";
 import { bucket, bucketLifecycle, bucketObjectLock, bucketVersioning } from "./buckets";
-import { instanceProfile, role, rolePolicy } from "./identity";
 import { instance } from "./instance";
 import { lookups } from "./lookups";
 import { internetGateway, route, routeTable, routeTableAssociation, subnet, vpc } from "./network";
@@ -31,9 +30,6 @@ export const awsProvider = (cloud: Cloud) =>
             "aws:ec2/eipDomainName:EipDomainName": eipDomainName(cloud),
             "aws:ebs/volume:Volume": volume(cloud),
             "aws:ec2/volumeAttachment:VolumeAttachment": volumeAttachment(cloud),
-            "aws:iam/role:Role": role(cloud),
-            "aws:iam/rolePolicy:RolePolicy": rolePolicy(cloud),
-            "aws:iam/instanceProfile:InstanceProfile": instanceProfile(cloud),
             "aws:iam/user:User": user(cloud),
             "aws:iam/userPolicy:UserPolicy": userPolicy(cloud),
             "aws:iam/accessKey:AccessKey": accessKey(cloud),

@@ -48,7 +48,7 @@ export function userPolicy({ withAccount }: Cloud): Resource<Unwrap<UserPolicyAr
         inputs: ["user", "policy"],
         required: ["user", "policy"],
         inPlace: ["policy"],
-        refuse: ({ policy }) => badPolicy(policy, false),
+        refuse: ({ policy }) => badPolicy(policy),
         ...kept<"userPolicies", Unwrap<UserPolicyArgs>, Unwrap<UserPolicyState>>({ withAccount }, "userPolicies", {
             async create(account, { user, policy }, resourceName) {
                 const name = autoName(resourceName);

@@ -37,7 +37,7 @@ export function badTags(tags: Record<string, string> = {}): string | undefined {
 }
 
 /** A policy that IAM takes: JSON with statements of its version. */
-export function badPolicy(policy: unknown, isTrust: boolean): string | undefined {
+export function badPolicy(policy: unknown): string | undefined {
     const document = parsed(policy);
     const malformed = (why: string) => `MalformedPolicyDocument: ${why}`;
     if (!document) return malformed("This policy contains invalid Json");
@@ -47,10 +47,8 @@ export function badPolicy(policy: unknown, isTrust: boolean): string | undefined
     for (const statement of statements) {
         if (!["Allow", "Deny"].includes(statement.Effect as string)) return malformed("Policy statement must contain effect Allow or Deny.");
         if (!statement.Action && !statement.NotAction) return malformed("Policy statement must contain actions.");
-        if (isTrust && statement.Resource) return malformed("Has prohibited field Resource");
-        if (isTrust && !statement.Principal) return malformed("AssumeRole policy must contain principals.");
-        if (!isTrust && statement.Principal) return malformed("Policy document should not specify a principal.");
-        if (!isTrust && !statement.Resource && !statement.NotResource) return malformed("Policy statement must contain resources.");
+        if (statement.Principal) return malformed("Policy document should not specify a principal.");
+        if (!statement.Resource && !statement.NotResource) return malformed("Policy statement must contain resources.");
     }
     return undefined;
 }
