@@ -7,13 +7,14 @@ import { quote } from "../server/connection";
 import { Server } from "../server/server";
 import { servicesOf } from "../services/catalogue";
 import { Place, createPlace, sourceOf, writeFiles } from "../services/files";
-import { DeploymentSecrets, Recovered } from "../services/secrets";
+import { DeploymentSecrets, Recovered, activeSelector } from "../services/secrets";
 import type { BackupSettings, BucketKey, Settings } from "../settings/settings";
 import { AwsBucket } from "./awsBucket";
 import { R2Bucket } from "./r2Bucket";
-import { RUN } from "./host/backup";
+import { FREEZE_SECONDS, RUN } from "./host/backup";
 import { COMMON } from "./host/common";
 import { COMMANDS, RESTORE } from "./host/restore";
+import { UPSTREAM } from "./host/upstream";
 import { OPEN, RESTORE_AT_START, SCHEDULE, UNDO_SCHEDULE } from "./host/setUp";
 
 export interface BackupsArgs {
@@ -51,7 +52,7 @@ export function createBucket(deployment: string, { store, prefix }: BackupSettin
 }
 
 /** The script on the host: /…/backup/backup run | sets | drill … */
-export const SCRIPT = [COMMON, RUN, RESTORE, COMMANDS].join("");
+export const SCRIPT = [COMMON, RUN, RESTORE, UPSTREAM, COMMANDS].join("");
 
 /** A repository of restic: https://restic.readthedocs.io. */
 export interface Repository {
@@ -62,6 +63,9 @@ export interface Repository {
     /** May delete sets. */
     pruneKey: { accessKeyId: string; secretAccessKey: string };
 }
+
+/** A value in a config file of curl. */
+const quoteForCurl = (value: pulumi.Output<string>) => value.apply((text) => `"${text.replace(/[\\"]/g, "\\$&")}"`);
 
 /** Environment of restic, a variable a line: what `docker run --env-file` takes. */
 export const resticEnvironment = (repository: string, passphrase: string, key: Repository["pruneKey"]): string =>
@@ -107,6 +111,9 @@ export class Backups extends pulumi.ComponentResource {
             backup: SCRIPT,
             "backup.conf": this.values(),
             "repository.env": this.credentials(),
+            ...(backups.canary
+                ? { canary: pulumi.interpolate`user = ${quoteForCurl(pulumi.interpolate`${backups.canary.address}:${backups.canary.password}`)}\n` }
+                : {}),
             ...(settings.alertWebhook ? { alert: pulumi.interpolate`url = "${settings.alertWebhook}"\n` } : {}),
         });
         const PACKAGES = server.identity === undefined ? "present" : "install"; // on the operator's own machine nothing is installed
@@ -145,15 +152,18 @@ export class Backups extends pulumi.ComponentResource {
             FORWARDEMAIL_TAG: settings.images.forwardemail.tag,
             MONGODB_TAG: settings.images.mongodb.tag,
             REDIS_TAG: settings.images.redis.tag,
+            DKIM_SELECTOR: activeSelector(settings.dkim),
             REPOSITORY: this.url,
             ENDPOINT: bucket.endpoint,
             BUCKET: bucket.name,
+            ...(backups.store.provider === "s3" ? { VERSIONS: "needed" } : {}), // a bucket of ours has them, or a lock in their place
             BUCKET_LOOKUP: pathStyle ? "path" : "dns",
             ...(bucket.region ? { REGION: bucket.region } : {}),
             OPTIONS: pulumi.output(bucket.region).apply((region) => [...(region ? ["-o", `s3.region=${region}`] : []), ...options].join(" ")),
+            ...(backups.canary ? { CANARY: backups.canary.address } : {}),
             LIMITS: `--cpus ${cpus} --memory 1g`,
             ALERT_AFTER: String(rpoHours * 3600),
-            FREEZE_SECONDS: "120",
+            FREEZE_SECONDS: String(FREEZE_SECONDS),
             KEEP: Object.entries(keep)
                 .map(([unit, time]) => `--keep-within-${unit} ${time}`)
                 .join(" "),

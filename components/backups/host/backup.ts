@@ -1,3 +1,6 @@
+/** However a run ends, paused services go on after this time. */
+export const FREEZE_SECONDS = 120;
+
 /**
  * Shell functions of `backup run`: one set. All stores are copied at one moment, at which nothing in them can change, and the rest of the
  * work is done on the copy. On a file system that clones (XFS, btrfs) that moment is as long as it takes to clone; elsewhere the stores
@@ -112,13 +115,16 @@ count_documents() {
                 counts[name + "." + collection] = db.getSiblingDB(name).getCollection(collection).countDocuments({});
         print(JSON.stringify(counts));' | grep '^{' | tail -n 1
 }
-dump() {
-    mkdir -m 0777 "$stage/set/mongodb" # for the user of the image; what is above it is closed
-    open_mongodb "$stage/mongodb" "$stage/set/mongodb"
+dump_mongodb() {
     docker exec "$scratch-mongodb" mongodump --quiet --out /dump || failed "mongodump failed"
     documents=$(count_documents)
     close_mongodb
     rm -rf "$stage/mongodb"
+}
+dump() {
+    mkdir -m 0777 "$stage/set/mongodb" # for the user of the image; what is above it is closed
+    open_mongodb "$stage/mongodb" "$stage/set/mongodb"
+    dump_mongodb
     cp "$here/secrets.json" "$stage/set/secrets.json"
     [ -z "$acme" ] || cp -a "$acme" "$stage/set/acme"
     # Shared memory of SQLite: whoever opens a mailbox first makes it anew.
