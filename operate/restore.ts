@@ -4,11 +4,11 @@ import { setsOf } from "./backup";
 import { BackupHost, askScript, backupHost, runScript } from "./backupHost";
 import { converge } from "./converge";
 import { resourcesOf } from "./machines";
-import { Session, openExisting, openSession } from "./session";
-import { readProject } from "./stackFile";
+import { DEV, Session, openExisting, openSession } from "./session";
+import { readProject, readStackFile, settingsFrom } from "./stackFile";
 import { summary } from "./summary";
 
-const HELP = `npm run restore -- [--stack NAME] [--set ID] [--replace-data DEPLOYMENT] [--undo] [--rehearse]
+const HELP = `npm run restore -- [--stack NAME] [--set ID | --set /FOLDER] [--replace-data DEPLOYMENT] [--undo] [--rehearse]
 
 Brings back a set of backups. A stack that runs keeps what it has aside: a set of it is made first, then the data of the set take its place,
 and --undo puts back what was there before. A stack that was never brought up, or whose server and disk are lost, comes up with the data, the
@@ -16,6 +16,7 @@ secrets and the keys of the set, which are looked at before any service starts.
 
   --stack NAME               default dev
   --set ID                   npm run backup -- --list shows them; default latest, the newest complete one
+  --set /FOLDER              on the server, of an installation by upstream's setup.sh, which a new stack takes over (docs/migration.md)
   --replace-data DEPLOYMENT  for a stack that runs: name of the deployment (forwardemail-NAME), so that nobody does it by accident.
                              On a terminal it is asked for
   --undo                     puts back the data that the last restore replaced
@@ -60,6 +61,8 @@ async function openStack(name: string, rehearse: boolean | undefined, log: (line
 function replace(host: BackupHost, set: string, log: (line: string) => void): boolean {
     const known = setsOf(askScript(host, ["sets"]));
     const id = set === "latest" ? known.at(-1) : known.find((one) => one === set);
+    if (set.startsWith("/"))
+        throw new Error(`${set}: only a stack without data takes over an installation. Fix: use a new stack (docs/migration.md).`);
     if (!id) throw new Error(`There is no complete set ${set}. Fix: take one of ${known.slice(-5).join(", ") || "those that npm run backup makes"}.`);
     log(`Making a set of the present data first`);
     if (runScript(host, ["run"]) !== 0) throw new Error("The present data could not be backed up, so nothing was changed. Fix: see above.");
@@ -85,15 +88,18 @@ async function ask(question: string): Promise<string> {
 }
 
 /** A first `up` that begins with a set; its secrets stay in the config afterwards, where the set may be pruned one day. */
-async function begin(name: string, set: string, session: Session, log: (line: string) => void): Promise<void> {
-    const { stack } = session;
+async function begin(name: string, set: string, { stack, rehearsal }: Session, log: (line: string) => void): Promise<void> {
+    const file = `Pulumi.${name}.yaml`;
+    if (rehearsal || name === DEV) throw new Error(`Stack ${name} was never brought up. Fix: set restoreFrom: ${set} in ${file}, then npm run up.`);
+    settingsFrom(name, { ...readStackFile(name).config, "forwardemail:restoreFrom": set }); // tells what is wrong with it before it is written
     await stack.setConfig("restoreFrom", { value: set });
-    const { ok, changes, outputs } = await converge(await openSession(name, {}, log), log);
+    const session = await openSession(name, {}, log);
+    const { ok, changes, outputs } = await converge(session, log);
     if (ok) {
         await stack.setConfig("restoredSecrets", { value: JSON.stringify(outputs.restoredSecrets.value), secret: true });
         await stack.removeConfig("restoreFrom");
-        log(`The secrets of the set are in Pulumi.${name}.yaml now (restoredSecrets, encrypted): keep that file.`);
-    } else log(`Pulumi.${name}.yaml says restoreFrom: ${set}; the next npm run restore goes on from here.`);
+        log(`The secrets of the set are in ${file} now (restoredSecrets, encrypted): keep that file.`);
+    } else log(`${file} says restoreFrom: ${set}; the next npm run restore goes on from here.`);
     for (const line of summary(session, name, changes, outputs, ok)) log(line);
     process.exitCode = ok ? 0 : 1;
 }

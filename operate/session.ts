@@ -24,7 +24,7 @@ export interface Session {
 }
 
 /** The stack that lives in `.work/` with a state and a passphrase of its own. Every other one lives where `pulumi` is logged in. */
-const DEV = "dev";
+export const DEV = "dev";
 
 /**
  * Opens a stack of this project. Problems of its config are told first, before anything is installed or started. The dev

@@ -97,6 +97,12 @@ export const backups = z
             keep,
             uploadKiB: z.int("a whole number").min(16, "16 or more").optional().describe("Limit of the upload in KiB a second. Default, none."),
             cpus: z.number("a number").min(0.1, "0.1 or more").max(64, "64 or less").default(1).describe("Processors that a backup may keep busy."),
+            canary: z
+                .email("an address")
+                .optional()
+                .describe(
+                    "Address of an alias of your own, whose mailbox the drill opens and reads: nobody else's opens without its password. Its password is the secret backupCanaryPassword.",
+                ),
             drill: z
                 .enum(["never", "weekly", "monthly"], "never, weekly or monthly")
                 .default("never")
@@ -106,8 +112,11 @@ export const backups = z
     )
     .prefault({});
 
-/** Id of a set: when it was made, in UTC. */
+/** Id of a set: when it was made, in UTC. Or a folder of an installation that upstream's setup.sh made. */
 export const restoreFrom = z
-    .string("latest, or the id of a set")
-    .regex(/^(|latest|\d{8}T\d{6}Z)$/, "latest, or the id of a set such as 20261126T030000Z")
+    .string("latest, the id of a set, or a folder")
+    .regex(
+        /^(|latest|\d{8}T\d{6}Z|\/[A-Za-z0-9._/-]+)$/,
+        "latest, the id of a set such as 20261126T030000Z, or the absolute path of a folder on the server (docs/migration.md)",
+    )
     .default("");

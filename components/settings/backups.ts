@@ -9,11 +9,12 @@ type Backups = Config["backups"];
 /** What the config says of backups; nothing, where there are none. */
 export function backupsOf({ backups, restoreFrom }: Config, raw: RawConfig, name: string): BackupSettings | undefined {
     if (!backups.provider) return undefined;
-    const { prefix = name, every, rpo, pathStyle, keep, uploadKiB, cpus, drill } = backups;
+    const { prefix = name, every, rpo, pathStyle, keep, uploadKiB, cpus, drill, canary } = backups;
     const hours = parseInt(every);
     return {
         ...{ store: storeOf(backups, raw), pathStyle, prefix, hours, rpoHours: rpo ?? 2 * hours, keep, uploadKiB, cpus, drill },
         passphrase: raw.backupPassphrase ? pulumi.secret(raw.backupPassphrase) : undefined,
+        canary: canary ? { address: canary, password: pulumi.secret(raw.backupCanaryPassword ?? "") } : undefined,
         restoreFrom: restoreFrom || undefined,
     };
 }
@@ -46,13 +47,13 @@ const OF_ONE: Partial<Record<keyof Backups, string[]>> = {
     accountId: ["r2"],
 };
 
-export function checkBackups({ backups, restoreFrom }: Config, raw: RawConfig): Problem[] {
+export function checkBackups({ backups, restoreFrom, profile }: Config, raw: RawConfig): Problem[] {
     const problems: Problem[] = [];
     const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
     const secret = (key: string) => `pulumi config set --secret ${key}`;
     if (!backups.provider) {
         if (restoreFrom) report("restoreFrom", "there are no backups to restore from", "set backups, or remove restoreFrom");
-        for (const key of ["backupSecretKey", "backupPruneSecretKey", "backupPassphrase"].filter((key) => raw[key]))
+        for (const key of ["backupSecretKey", "backupPruneSecretKey", "backupPassphrase", "backupCanaryPassword"].filter((key) => raw[key]))
             report(key, "is given, but there are no backups", "set backups, or remove it");
         if (backups.bucket ?? backups.endpoint ?? backups.accessKeyId)
             report("backups.provider", "is missing, wanted s3, aws or r2", "pulumi config set --path backups.provider s3");
@@ -68,8 +69,18 @@ export function checkBackups({ backups, restoreFrom }: Config, raw: RawConfig): 
     if (provider === "s3") problems.push(...checkKeys(backups, raw));
     if (provider === "r2" && !raw.cloudflareToken)
         report("cloudflareToken", "is missing, wanted a token that may write R2 storage and the account's API tokens", secret("cloudflareToken"));
-    if (restoreFrom && !raw.backupPassphrase)
+    if (restoreFrom && !restoreFrom.startsWith("/") && !raw.backupPassphrase)
         report("backupPassphrase", "is missing, wanted the passphrase that the set was made with", secret("backupPassphrase"));
+    const { canary } = backups;
+    if (canary && !raw.backupCanaryPassword)
+        report("backupCanaryPassword", "is missing, wanted the password of the alias backups.canary", secret("backupCanaryPassword"));
+    if (!canary && raw.backupCanaryPassword)
+        report(
+            "backups.canary",
+            "is missing, wanted the address of the alias whose password is backupCanaryPassword",
+            "set it, or remove the password",
+        );
+    if (canary && profile !== "full") report("backups.canary", `means nothing with profile ${profile}: there are no mailboxes`, "remove it");
     if (backups.rpo !== undefined && backups.rpo < parseInt(backups.every))
         report("backups.rpo", `got ${backups.rpo} hours, wanted no less than backups.every (${backups.every})`, "raise it, or make sets more often");
     return problems;

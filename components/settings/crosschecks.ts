@@ -29,7 +29,7 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
             find: () => checkNames(config, raw),
         },
         { needs: ["host", "domains", "profile", "dns", "certificates"], find: () => checkNameCount(config) },
-        { needs: ["backups", "restoreFrom"], find: () => checkBackups(config, raw) },
+        { needs: ["backups", "restoreFrom", "profile"], find: () => checkBackups(config, raw) },
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());

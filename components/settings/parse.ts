@@ -39,7 +39,7 @@ export interface Parsed {
 export const SECRET_KEYS: string[] = [
     ...Object.keys(SECRETS),
     ...["dkimKey", "certificateKey", "sshKey", "cloudflareToken", "acmeDnsCredential", "alertWebhook"],
-    ...["backupPassphrase", "backupSecretKey", "backupPruneSecretKey", "restoredSecrets"],
+    ...["backupPassphrase", "backupSecretKey", "backupPruneSecretKey", "backupCanaryPassword", "restoredSecrets"],
 ];
 
 /** Structure only: types, formats, unknown keys. All problems at once; the checks across keys follow in crosschecks.ts. */

@@ -93,6 +93,8 @@ export interface BackupSettings {
     cpus: number;
     /** How often the server tries a restore by itself. */
     drill: "never" | "weekly" | "monthly";
+    /** Alias of the operator's, whose mailbox a drill reads. */
+    canary?: { address: string; password: pulumi.Output<string> };
     /** Set that an empty deployment begins with. */
     restoreFrom?: string;
 }

@@ -1,14 +1,16 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setsOf } from "../../operate/backup";
 import { BackupHost, askScript } from "../../operate/backupHost";
 import { remove } from "../../operate/down";
-import { type S3Server, startS3 } from "../rig/s3";
 import type { Keys } from "../rig/s3/client";
+import { type Bucket, startBucket } from "./bucket";
 import { deliver, makeMailbox, readImap, request } from "./clients";
+import { tellFailures } from "./failures";
 import { HOST, World } from "./world";
 
 /** With what takes minutes more: test/long. */
@@ -19,65 +21,41 @@ const isLong = process.env.E2E_LONG === "true";
 const DOMAIN = "example.org";
 const LOGIN = { user: `alice@${DOMAIN}`, pass: "a-mailbox-password" };
 const ADMIN = { email: `root@${HOST}`, password: "an-admin-password" };
-const BUCKET = "mail-backups";
 const PREFIX = "forwardemail-e2e";
 
 let world: World;
-let s3: S3Server;
-let keys: { server: Keys; pruner: Keys };
+tellFailures(() => world);
+let bucket: Bucket;
 /** Subjects of what the server has taken. */
 const accepted: string[] = [];
 
 beforeAll(async () => {
     world = await World.start({ "forwardemail:version": "v2.15.0" });
-    s3 = await startS3(world.rehearsal.host, { dir: path.join(world.rehearsal.directory, "s3"), log: console.log });
-    await s3.createBucket(BUCKET, { versioning: true });
-    keys = { server: await s3.createUser("server"), pruner: await s3.createUser("pruner") };
-    await s3.setPolicy(BUCKET, policy());
+    bucket = await startBucket(world.rehearsal.host, path.join(world.rehearsal.directory, "s3"), PREFIX);
     await giveSecrets();
 });
 afterAll(async () => {
-    await s3?.stop();
+    await bucket?.s3.stop();
     await world?.stop();
 });
 
-/** What docs/backups.md asks for: the server may add, read, and remove locks; who prunes may delete, but no old version. */
-function policy(): object {
-    const bucket = `arn:aws:s3:::${BUCKET}`;
-    const allow = (users: string[], actions: string[], resource: string) => ({
-        Effect: "Allow",
-        Principal: { AWS: users },
-        Action: actions.map((action) => `s3:${action}`),
-        Resource: resource,
-    });
-    return {
-        Version: "2012-10-17",
-        Statement: [
-            allow(["server", "pruner"], ["ListBucket", "GetBucketLocation"], bucket),
-            allow(["server", "pruner"], ["GetObject", "PutObject"], `${bucket}/${PREFIX}/*`),
-            allow(["server"], ["DeleteObject"], `${bucket}/${PREFIX}/locks/*`),
-            allow(["pruner"], ["DeleteObject"], `${bucket}/${PREFIX}/*`),
-        ],
-    };
-}
-
 async function giveSecrets(): Promise<void> {
-    await world.secret("backupSecretKey", keys.server.secretAccessKey);
-    await world.secret("backupPruneSecretKey", keys.pruner.secretAccessKey);
+    await world.secret("backupSecretKey", bucket.server.secretAccessKey);
+    await world.secret("backupPruneSecretKey", bucket.pruner.secretAccessKey);
+    await world.secret("backupCanaryPassword", LOGIN.pass);
     await world.secret("backupPassphrase", "the one thing to keep");
 }
 
-const backups = (changes: object = {}) => ({
-    "forwardemail:backups": {
-        provider: "s3",
-        bucket: BUCKET,
-        endpoint: s3.endpoint,
-        region: s3.region,
-        accessKeyId: "server",
-        pruneAccessKeyId: "pruner",
-        ...changes,
-    },
-});
+/** Those of a stack that is gone were encrypted for it. */
+const withoutSecrets = () =>
+    Object.fromEntries(
+        ["backups", "backupSecretKey", "backupPruneSecretKey", "backupCanaryPassword", "backupPassphrase"].map((key) => [
+            `forwardemail:${key}`,
+            undefined,
+        ]),
+    );
+
+const backups = (changes: object = {}) => ({ "forwardemail:backups": { ...bucket.config, canary: LOGIN.user, ...changes } });
 
 function host(): BackupHost {
     const { session } = world;
@@ -126,14 +104,9 @@ describe("backups", () => {
             const text = readFileSync(name, "utf8");
             expect(text).toContain(from);
             writeFileSync(name, text.replace(from, to));
-            try {
-                script(...words);
-                return "nothing was said";
-            } catch (error) {
-                return (error as Error).message;
-            } finally {
-                writeFileSync(name, text);
-            }
+            const { stderr } = spawnSync("sh", [path.join(folder(), "backup"), ...words], { encoding: "utf8" });
+            writeFileSync(name, text);
+            return stderr;
         };
         const repository = (from: string, to: string) => said("repository.env", from, to, "open");
         const conf = (from: string, to: string) => said("backup.conf", from, to, "open");
@@ -142,14 +115,22 @@ describe("backups", () => {
             /secret does not belong to the access key id.*backupSecretKey/,
         );
         expect(repository("KEY_ID=server", "KEY_ID=stranger")).toMatch(/does not know the access key id.*backups\.accessKeyId/);
-        expect(conf(`BUCKET='${BUCKET}'`, "BUCKET=no-such-bucket")).toMatch(/there is no bucket no-such-bucket .*backups\.bucket/);
-        expect(conf(`ENDPOINT='${s3.endpoint}'`, "ENDPOINT=http://127.0.0.1:9")).toMatch(/cannot be reached.*backups\.endpoint/);
-        expect(conf(`REGION='${s3.region}'`, "REGION=eu-west-1")).toMatch(/is not in region eu-west-1 .*backups\.region/);
-        script("open"); // and with what is right, it opens
-    });
-
-    test("a second up changes nothing", async () => {
-        expect(Object.keys((await world.up()).changes)).toEqual(["same"]);
+        expect(conf(`BUCKET='${bucket.name}'`, "BUCKET=no-such-bucket")).toMatch(/there is no bucket no-such-bucket .*backups\.bucket/);
+        expect(conf(`ENDPOINT='${bucket.s3.endpoint}'`, "ENDPOINT=http://127.0.0.1:9")).toMatch(/cannot be reached.*backups\.endpoint/);
+        expect(conf(`REGION='${bucket.s3.region}'`, "REGION=eu-west-1")).toMatch(/is not in region eu-west-1 .*backups\.region/);
+        expect(repository("the one thing", "the one thing")).toBe(""); // and with what is right, it opens
+        await bucket.s3.createBucket("forgets");
+        const { accessKeyId, secretAccessKey } = bucket.s3.admin;
+        const mine = readFileSync(path.join(folder(), "repository.env"), "utf8");
+        writeFileSync(
+            path.join(folder(), "repository.env"),
+            mine
+                .replaceAll(bucket.name, "forgets")
+                .replace(/KEY_ID=.*/, `KEY_ID=${accessKeyId}`)
+                .replace(/ACCESS_KEY=.*/, `ACCESS_KEY=${secretAccessKey}`),
+        );
+        expect(conf(`BUCKET='${bucket.name}'`, "BUCKET=forgets")).toMatch(/warning: .*the bucket forgets keeps no old versions/);
+        writeFileSync(path.join(folder(), "repository.env"), mine);
     });
 
     test("a set is made while mail arrives, and the services stand still for a moment only", async () => {
@@ -164,13 +145,19 @@ describe("backups", () => {
         console.log(text.trim());
     });
 
+    test("a second up changes nothing, though Docker calls what a backup paused unhealthy", async () => {
+        script("run");
+        expect(Object.keys((await world.up()).changes)).toEqual(["same"]);
+    });
+
     test("the bucket holds nothing that can be read, and the server's key deletes no data", async () => {
-        const objects = await s3.list(BUCKET, PREFIX);
-        const contents = await Promise.all(objects.map(({ key }) => s3.get(BUCKET, key)));
+        const objects = await bucket.s3.list(bucket.name, PREFIX);
+        const contents = await Promise.all(objects.map(({ key }) => bucket.s3.get(bucket.name, key)));
         for (const content of contents) expect(content.includes("text of first")).toBe(false);
         const pack = objects.find(({ key }) => key.includes("/data/"))!;
-        const { DeleteObjectCommand } = await import("@aws-sdk/client-s3");
-        await expect(s3.client(keys.server).send(new DeleteObjectCommand({ Bucket: BUCKET, Key: pack.key }))).rejects.toThrow(/denied/i);
+        await expect(bucket.s3.client(bucket.server).send(new DeleteObjectCommand({ Bucket: bucket.name, Key: pack.key }))).rejects.toThrow(
+            /denied/i,
+        );
     });
 
     if (isLong)
@@ -180,6 +167,7 @@ describe("backups", () => {
                 const run = start("run");
                 await sleep(wait + Math.random() * 400);
                 process.kill(-run.pid!, "SIGKILL");
+                execFileSync("flock", ["-w", "30", path.join(folder(), ".lock"), "true"]); // all of it is gone
             }
             script("run");
             expect(paused()).toBe("");
@@ -197,32 +185,32 @@ describe("backups", () => {
                 [{ refuseWrites: true }, /the key may not use the bucket/],
                 [{ full: true }, /the bucket is full/],
             ] as const) {
-                await s3.disturb(how);
+                await bucket.s3.disturb(how);
                 expect(() => script("run")).toThrow(said);
                 expect(status()).toMatchObject({ exitStatus: 1 });
                 expect(paused()).toBe("");
             }
-            await s3.disturb({ bytesPerSecond: 200_000 });
+            await bucket.s3.disturb({ bytesPerSecond: 200_000 });
             script("run");
-            await s3.disturb({});
+            await bucket.s3.disturb({});
             expect(sets()).toHaveLength(before.length + 1);
         });
 
-    test("the drill opens the newest set and says how old it is", () => {
+    test("what an intruder overwrites with the server's key is found by the drill, and comes back from the bucket's old versions", async () => {
+        const { s3, name, server } = bucket;
+        const pack = (await s3.list(name, `${PREFIX}/data/`)).sort((a, b) => b.size - a.size)[0].key;
+        const Body = await s3.get(name, pack);
+        Body[Math.floor(Body.length / 3)] ^= 1;
+        await s3.client(server).send(new PutObjectCommand({ Bucket: name, Key: pack, Body }));
+        expect(() => script("drill")).toThrow(/cannot be read whole/);
+        // As docs/backups.md has it: restic writes each object once.
+        const versions = (await s3.versions(name, PREFIX)).filter(({ key }) => !key.includes("/locks/"));
+        const first = new Map(versions.map((version) => [version.key, version])); // the newest comes first in the list, so the oldest stays
+        for (const { key, versionId, latest } of first.values()) if (!latest) await s3.put(name, key, await s3.get(name, key, versionId));
         const text = script("drill");
         expect(text).toMatch(new RegExp(`set ${sets().at(-1)} can be restored: 1 mailboxes, \\d+ documents`));
+        expect(text).toMatch(/the mailbox of alice@example\.org opens: [1-9]\d* mails in its inbox/);
         expect(text).toMatch(/RPO \d+ s .*RTO \d+ s/);
-    });
-
-    test("one byte that was flipped in the bucket is found by the drill", async () => {
-        const packs = (await s3.list(BUCKET, `${PREFIX}/data/`)).sort((a, b) => b.size - a.size);
-        const good = await s3.get(BUCKET, packs[0].key);
-        const bad = Buffer.from(good);
-        bad[Math.floor(bad.length / 3)] ^= 1;
-        await s3.put(BUCKET, packs[0].key, bad);
-        expect(() => script("drill")).toThrow(/cannot be read whole/);
-        await s3.put(BUCKET, packs[0].key, good);
-        script("drill");
     });
 });
 
@@ -240,13 +228,13 @@ if (isLong)
             const before = sets();
             expect(before.length).toBeGreaterThan(1);
             appendFileSync(path.join(folder(), "backup.conf"), "KEEP='--keep-within-daily 7d'\n"); // however late in the hour it is
-            expect(prune(keys.server).stderr).toMatch(/the key may not delete in the bucket/);
+            expect(prune(bucket.server).stderr).toMatch(/the key may not delete in the bucket/);
             expect(sets()).toEqual(before);
-            expect(prune(keys.pruner)).toMatchObject({ status: 0, stderr: "" });
+            expect(prune(bucket.pruner)).toMatchObject({ status: 0, stderr: "" });
             const after = sets();
             expect(after.length).toBeLessThan(before.length);
             expect(after.at(-1)).toBe(before.at(-1));
-            expect(world.onHost(["sh", "-c", `grep -rlF '${keys.pruner.secretAccessKey}' /tmp ${folder()} || true`])).toBe("");
+            expect(world.onHost(["sh", "-c", `grep -rlF '${bucket.pruner.secretAccessKey}' /tmp ${folder()} || true`])).toBe("");
             script("drill");
         });
     });
@@ -258,6 +246,7 @@ function start(...words: string[]): ChildProcess {
 
 describe("restore", () => {
     let dkim: string;
+    let recovered: Record<string, string>;
 
     if (isLong)
         test("in place: what came after the set is gone, and can be brought back", async () => {
@@ -284,21 +273,23 @@ describe("restore", () => {
         await mail.stop();
         script("run");
         dkim = dkimKey();
+        const count = received();
         await remove(world.session, true, () => undefined);
         expect(world.docker("volume", "ls", "-q").trim()).toBe("");
         await world.forget();
-        const keys = ["backups", "backupSecretKey", "backupPruneSecretKey", "backupPassphrase"]; // encrypted for the stack that is gone
-        await world.open(Object.fromEntries(keys.map((key) => [`forwardemail:${key}`, undefined])));
+        await world.open(withoutSecrets());
         await giveSecrets();
         const { ok, text } = await world.up({ ...backups(), "forwardemail:restoreFrom": "latest" });
         expect(text).not.toContain("error");
         expect(ok).toBe(true);
         expect(await subjects()).toEqual(expect.arrayContaining(accepted));
         expect(dkimKey()).toBe(dkim);
+        expect(received()).toBe(count);
+        recovered = world.outputs.restoredSecrets.value as Record<string, string>;
     });
 
     test("its secrets, given in the config, keep it as it is without the set", async () => {
-        await world.secret("restoredSecrets", JSON.stringify(world.outputs.restoredSecrets.value));
+        await world.secret("restoredSecrets", JSON.stringify(recovered));
         const { ok, changes } = await world.up({ "forwardemail:restoreFrom": undefined });
         expect(ok).toBe(true);
         expect(Object.keys(changes).sort()).toEqual(["delete", "same"]);
@@ -313,6 +304,60 @@ describe("restore", () => {
         expect(await subjects()).toEqual(expect.arrayContaining(accepted));
     });
 
+    test("an installation by upstream's script is taken over: every mail, every login, its keys, the queue", async () => {
+        const { from, stored, count } = upstream(recovered);
+        await remove(world.session, true, () => undefined);
+        await world.forget();
+        await world.open({ ...withoutSecrets(), "forwardemail:restoredSecrets": undefined });
+        await giveSecrets();
+        const up = () => world.up({ ...backups(), "forwardemail:restoreFrom": from });
+        renameSync(stored, `${stored}.kept`);
+        expect((await up()).text).toMatch(/lacks sqlite-backups\/sqlite-backup-\*\.tgz\. Fix: run the scripts/);
+        const older = stored.replace("2026-11-26", "2026-11-20");
+        renameSync(`${stored}.kept`, older);
+        expect((await up()).text).toMatch(/newest backups in .* are of different times: .*the application deletes mailboxes/);
+        expect(world.running()).toEqual([]);
+        renameSync(older, stored);
+        const { ok, text } = await up();
+        expect(text).not.toContain("error");
+        expect(ok).toBe(true);
+        expect(await subjects()).toEqual(expect.arrayContaining(accepted));
+        expect(dkimKey()).toBe(dkim);
+        expect(received()).toBe(count);
+        expect(Object.keys((await world.up()).changes)).toEqual(["same"]);
+        script("run");
+    });
+
+    /** What upstream's scripts leave of a deployment like this one: three backups, .env and the key, in one folder. */
+    function upstream(secrets: Record<string, string>): { from: string; stored: string; count: string } {
+        const from = path.join(world.rehearsal.directory, "upstream");
+        rmSync(from, { recursive: true, force: true });
+        for (const folder of ["mongo-backups", "redis-backups", "sqlite-backups", "ssl"]) mkdirSync(path.join(from, folder), { recursive: true });
+        const [mongodb, redis] = [world.container("mongodb"), world.container("redis")];
+        const dump = "mongo-backup-2026-11-26_00-00";
+        const command = `mongodump --quiet --uri "mongodb://$MONGODB_USER:$MONGODB_PASSWORD@127.0.0.1/?authSource=admin" --out /tmp/${dump} && tar -cz -C /tmp ${dump}`;
+        const env = { ...process.env, DOCKER_HOST: world.rehearsal.host.dockerHost };
+        writeFileSync(path.join(from, "mongo-backups", `${dump}.tgz`), execFileSync("docker", ["exec", mongodb, "sh", "-c", command], { env }));
+        world.docker("exec", redis, "redis-cli", "SAVE");
+        world.docker("cp", `${redis}:/data/dump.rdb`, path.join(from, "redis-backups", "redis-2026-11-26_00-01.rdb"));
+        const stored = path.join(from, "sqlite-backups", "sqlite-backup-2026-11-26_00-02.tgz");
+        const mailboxes = world.docker("volume", "inspect", "-f", "{{.Mountpoint}}", "forwardemail-e2e-mailboxes").trim();
+        execFileSync("tar", ["-czf", stored, "-C", mailboxes, "--exclude=.forwardemail*", "."]);
+        writeFileSync(path.join(from, "ssl", "dkim.key"), secrets["dkimKeys.default"]);
+        const values = {
+            DOMAIN: HOST,
+            IMAGE_TAG: "v2.15.0",
+            COMPOSE_PROFILES: "storage",
+            HELPER_ENCRYPTION_KEY: `"${secrets.helperEncryptionKey}"`,
+            TXT_ENCRYPTION_KEY: secrets.txtEncryptionKey,
+            SRS_SECRET: secrets.srsSecret,
+            WEBHOOK_SIGNATURE_KEY: secrets.webhookSignatureKey,
+        };
+        writeFileSync(path.join(from, ".env"), ["# of the old server", ...Object.entries(values).map((pair) => pair.join("="))].join("\n"));
+        return { from, stored, count: received() };
+    }
+
+    const received = () => world.docker("exec", world.container("redis"), "redis-cli", "GET", `received:${DOMAIN}`);
     const dkimKey = () =>
         world.docker(
             "run",

@@ -1,6 +1,8 @@
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createHash, createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import * as path from "node:path";
@@ -22,6 +24,7 @@ import { type Vps, removeVps, startVps } from "../rig/vps";
 import type { RigHost } from "../rig/host";
 import { policyId, policyText } from "../../components/dns/mtaSts";
 import { deliver, eventually, makeMailbox, poll, readImap, request as get, startSink, submit } from "./clients";
+import { type Bucket, startBucket } from "./bucket";
 import { type Internet, certificateAt, startInternet, watchPorts } from "./internet";
 import { wipe } from "./world";
 import { generateKey, keyForms } from "../rig/providers/keys";
@@ -48,6 +51,7 @@ let folder: string;
 let data: string;
 let leaf: X509Certificate;
 let config: Record<string, unknown>;
+let bucket: Bucket | undefined;
 
 beforeAll(async () => {
     folder = mkdtempSync(path.join(tmpdir(), "own-"));
@@ -79,6 +83,7 @@ afterAll(async () => {
     command("down", "--delete-data", NAME);
     rmSync(FILE, { force: true });
     if (data && !place.vps) place.shell(`rm -rf ${data}`);
+    await bucket?.s3.stop();
     if (folder) rmSync(folder, { recursive: true });
     await place?.stop();
 });
@@ -178,7 +183,10 @@ function writeConfig(values: Record<string, unknown>): void {
     writeFileSync(FILE, `${salt}\n${stringify({ config: values })}${secrets.join("\n")}\n`);
 }
 
-function command(name: "up" | "down" | "output" | "preflight", ...args: string[]): { status: number | null; text: string } {
+function command(
+    name: "up" | "down" | "output" | "preflight" | "backup" | "drill" | "prune" | "restore",
+    ...args: string[]
+): { status: number | null; text: string } {
     const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
     const run = spawnSync(tsx, [path.join(PROJECT, "operate", `${name}.ts`), "--stack", STACK, ...args], {
         env: environment(),
@@ -320,6 +328,89 @@ test.skipIf(isReal)("a firewall that nobody can connect through is taken back by
     expect(knock(place.address, 22)).toBeUndefined();
     execFileSync("sleep", ["9"]);
     expect(knock(place.address, 22)).toBe("SSH-");
+});
+
+describe.skipIf(isReal)("backups", () => {
+    const sets = () => command("backup", "--list").text.match(/^\d{8}T\d{6}Z$/gm) ?? [];
+
+    beforeAll(async () => {
+        bucket = await startBucket(place.rig!, path.join(folder, "s3"), NAME);
+        config = { ...config, "forwardemail:backups": { ...bucket.config, drill: "weekly" } };
+        writeConfig(config);
+        pulumi(["config", "set", "--secret", "backupSecretKey", "--stack", STACK], bucket.server.secretAccessKey);
+        pulumi(["config", "set", "--secret", "backupPruneSecretKey", "--stack", STACK], bucket.pruner.secretAccessKey);
+    });
+
+    test("the server makes them by a timer, on a file system that clones: the services stand still for less than a second", () => {
+        const { status, text } = command("up", "--yes");
+        expect(text).toContain("every service is healthy");
+        expect(status).toBe(0);
+        expect(place.shell("systemctl is-active forwardemail-backup.timer forwardemail-drill.timer")).toBe("active\nactive\n");
+        for (const unit of ["backup", "drill"]) place.shell(`systemctl start forwardemail-${unit}`);
+        const { exitStatus, mode, pauseMs, set } = JSON.parse(place.shell(`cat ${data}/backup/status.json`)) as Record<string, unknown>;
+        expect({ exitStatus, mode, set }).toEqual({ exitStatus: 0, mode: "snapshot", set: sets().at(-1) });
+        console.log(`backup: the services stood still for ${pauseMs} ms`);
+        expect(pauseMs).toBeLessThan(1000);
+        expect(JSON.parse(place.shell(`cat ${data}/backup/drill.json`))).toMatchObject({ exitStatus: 0, set });
+        expect(command("up", "--yes").text).toContain("Nothing to change");
+    });
+
+    test("one that is killed leaves nothing paused and no set", () => {
+        const before = sets();
+        const waitUntil = (what: string) => place.shell(`timeout 60 sh -c ${quote(`until ${what}; do sleep 0.02; done`)}`);
+        place.shell("systemctl start --no-block forwardemail-backup");
+        waitUntil("docker ps -q --filter status=paused | grep -q .");
+        place.shell("systemctl kill -s KILL forwardemail-backup");
+        waitUntil("systemctl show -p ActiveState --value forwardemail-backup | grep -qE '^(failed|inactive)'");
+        expect(place.shell("docker ps -q --filter status=paused")).toBe("");
+        expect(sets()).toEqual(before);
+    });
+
+    test("a set can be made, looked at and, with the operator's key, removed from here", () => {
+        const made = command("backup");
+        expect(made.text).toMatch(/^set \w+: .* the services stood still for \d+ ms \(snapshot\)$/m);
+        expect(made.status).toBe(0);
+        expect(command("drill", "--set", sets().at(-1)!)).toMatchObject({ status: 0, text: expect.stringMatching(/RPO \d+ s .*, RTO \d+ s/) });
+        const pruned = command("prune");
+        expect(pruned).toMatchObject({ status: 0, text: expect.stringMatching(/^2 sets before, [12] now$/m) });
+        for (const { secretAccessKey } of [bucket!.server, bucket!.pruner]) expect(made.text + pruned.text).not.toContain(secretAccessKey);
+        expect(place.shell(`grep -rlF '${bucket!.pruner.secretAccessKey}' ${data}/backup /tmp /etc || true`)).toBe("");
+    });
+
+    test("who has not been told for too long that a set was made is told, with the reason", async () => {
+        const told: string[] = [];
+        const hook = createServer((request, response) => {
+            request.on("data", (body: Buffer) => told.push(body.toString())).on("end", () => response.end());
+        }).listen(0, "0.0.0.0");
+        await once(hook, "listening");
+        const url = `http://${place.rig!.machine4}:${(hook.address() as AddressInfo).port}/`;
+        pulumi(["config", "set", "--secret", "alertWebhook", "--stack", STACK], url);
+        expect(command("up", "--yes").status).toBe(0);
+        await bucket!.s3.disturb({ refuseWrites: true });
+        place.shell(`sed -i 's/^ALERT_AFTER=.*/ALERT_AFTER=0/; $a PATIENCE=10' ${data}/backup/backup.conf`);
+        const env = { ...process.env, DOCKER_HOST: place.rig!.dockerHost };
+        await promisify(execFile)("docker", ["exec", VPS, "systemctl", "start", "forwardemail-backup"], { env }).catch(() => undefined);
+        await bucket!.s3.disturb({});
+        hook.close();
+        expect(told.join()).toMatch(/the newest complete set is of .*The last run failed: the key may not use the bucket/);
+    });
+
+    if (isLong)
+        test("what was changed after a set is undone by a restore, and comes back by undoing that", () => {
+            place.shell(`sed -i '$a PATIENCE=60' ${data}/backup/backup.conf`);
+            expect(command("backup").status).toBe(0);
+            const set = sets().at(-1)!;
+            place.shell(`touch ${data}/mailboxes/later.sqlite`);
+            expect(command("restore", "--set", set)).toMatchObject({
+                status: 1,
+                text: expect.stringContaining(`wanted the name of this deployment, "${NAME}"`),
+            });
+            expect(command("restore", "--set", set, "--replace-data", NAME)).toMatchObject({ status: 0 });
+            expect(listed(`${data}/mailboxes`)).not.toContain("later.sqlite");
+            expect(command("restore", "--undo", "--replace-data", NAME)).toMatchObject({ status: 0 });
+            expect(listed(`${data}/mailboxes`)).toContain("later.sqlite");
+            place.shell(`rm ${data}/mailboxes/later.sqlite`);
+        });
 });
 
 test.skipIf(isReal)("after a reboot everything is back, the firewall too", async () => {
@@ -624,7 +715,11 @@ test.skipIf(isReal)(
     },
 );
 
+let passphrase = "";
+let mark = "";
 test("removing the data leaves the directory's files to the operator, and says nothing else is left", () => {
+    if (bucket) passphrase = command("output", "backups", "passphrase").text.trim();
+    mark = place.shell(`cat ${data}/mongodb/.forwardemail`);
     expect(command("down", "--delete-data", NAME).status).toBe(0);
     expect(place.shell(`docker volume ls -q --filter name=${NAME}`)).toBe("");
     expect(listed(data)).toContain("mongodb");
@@ -634,3 +729,21 @@ test("removing the data leaves the directory's files to the operator, and says n
     expect(place.shell("nft list tables")).not.toContain("forwardemail");
     expect(place.shell("test -e /etc/docker/daemon.json || docker version -f ours-is-gone")).toBe("ours-is-gone\n");
 });
+
+if (isLong && !isReal)
+    test("a server that is lost with its disk and its state comes back by a restore, and its secrets are in the stack file", () => {
+        place.shell(`find ${data} -mindepth 1 -delete`);
+        pulumi(["stack", "rm", "--force", "--yes", "--preserve-config", "--stack", STACK]);
+        pulumi(["stack", "init", STACK]);
+        expect(command("restore")).toMatchObject({ status: 1, text: expect.stringContaining("backupPassphrase: is missing") });
+        writeConfig(config);
+        pulumi(["config", "set", "--secret", "backupPassphrase", "--stack", STACK], passphrase);
+        const { status, text } = command("restore");
+        expect(text).toContain("every service is healthy");
+        expect(status).toBe(0);
+        expect(place.shell(`cat ${data}/mongodb/.forwardemail`)).toBe(mark);
+        const file = readFileSync(FILE, "utf8");
+        expect(file).toMatch(/^ {2}forwardemail:restoredSecrets:\n {4}secure: /m);
+        expect(file).not.toContain("restoreFrom");
+        expect(command("up", "--yes").text).toContain("Nothing to change");
+    });

@@ -650,8 +650,15 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
             backup({}, { backupPruneSecretKey: "x" }),
             "backups.pruneAccessKeyId: is missing, wanted the id of the key whose secret is backupPruneSecretKey",
         ],
-        ["a set of another form", backup({}, { restoreFrom: "yesterday" }), 'restoreFrom: got "yesterday", wanted latest, or the id of a set'],
+        ["a set of another form", backup({}, { restoreFrom: "yesterday" }), 'restoreFrom: got "yesterday", wanted latest, the id of a set such as'],
         ["a set that nothing can open", backup({}, { restoreFrom: "latest" }), "backupPassphrase: is missing, wanted the passphrase that the set"],
+        ["a canary that cannot sing", backup({ canary: "me@example.com" }), "backupCanaryPassword: is missing, wanted the password of the alias"],
+        ["a password for no canary", backup({}, { backupCanaryPassword: "x" }), "backups.canary: is missing, wanted the address of the alias"],
+        [
+            "a canary without mailboxes",
+            backup({ canary: "me@example.com" }, { profile: "forwarding", backupCanaryPassword: "x" }),
+            "backups.canary: means nothing with profile forwarding",
+        ],
         ["a set from nowhere", { restoreFrom: "latest" }, "restoreFrom: there are no backups to restore from"],
         ["a passphrase for nothing", { backupPassphrase: "x" }, "backupPassphrase: is given, but there are no backups"],
         [

@@ -49,10 +49,13 @@ take_lock() {
 # What an earlier run left behind that was killed.
 clean() {
     docker ps -aq --filter "name=^/?$scratch-" | xargs -r docker rm -f -v >/dev/null
+    docker network ls -q --filter "name=^$scratch$" | xargs -r docker network rm >/dev/null
     rm -rf "$stage"
 }
 
-container_of() { docker ps -q --filter "label=forwardemail.stack=$STACK" --filter "label=forwardemail.service=$1" | head -n 1; }
+# Of a service: the running ones, with -a all of them.
+containers_of() { docker ps -q \${2:+"$2"} --filter "label=forwardemail.stack=$STACK" --filter "label=forwardemail.service=$1"; }
+container_of() { containers_of "$1" | head -n 1; }
 bytes_in() { du -sb "$@" 2>/dev/null | awk '{ sum += $1 } END { print sum + 0 }'; }
 free_at() { df -B1 --output=avail "$1" | tail -n 1 | tr -d ' '; }
 need_room() { # bytes, what for
@@ -60,11 +63,12 @@ need_room() { # bytes, what for
     [ "$free" -ge "$1" ] || failed "$2 needs $(($1 / 1048576)) MiB beside the data, and $((free / 1048576)) MiB are free. Fix: free some, or give data.directory a larger disk"
 }
 
-# restic with what it may see of the host. It is root without privileges: it reads what belongs to others, and writes its own cache only.
+# restic with what it may see of the host. It is root without privileges: unless \`rights\` say more, it reads what belongs to others, and writes
+# its own cache only.
 restic() {
     mkdir -p "$here/cache"
     # shellcheck disable=SC2086
-    timeout --foreground -k 10 "\${patience:-86400}" docker run --rm -i --name "$scratch-restic" --hostname "$STACK" --cap-drop ALL --cap-add DAC_READ_SEARCH --security-opt no-new-privileges $LIMITS \\
+    timeout --foreground -k 10 "\${patience:-86400}" docker run --rm -i --name "$scratch-restic" --hostname "$STACK" --cap-drop ALL --security-opt no-new-privileges \${rights:---cap-add DAC_READ_SEARCH $LIMITS} \\
         --env-file "\${credentials:-$here/repository.env}" -v "$here/cache:/cache" \${visible:-} "$RESTIC" --cache-dir /cache --retry-lock 10m $OPTIONS "$@"
 }
 
@@ -86,23 +90,35 @@ meaning() {
     esac
 }
 
-# Asks the store for the bucket, in a way that it answers with a reason: what restic asks first, it may answer by a bare "denied". From a
-# container, as restic does; the application's image has curl.
-reach() {
+# Asks the store about the bucket, into $here/answer, in a way that it answers with a reason: what restic asks first, it may answer by a bare
+# "denied". From a container, as restic does; the application's image has curl.
+ask_bucket() {
     credential() { sed -n "s/^$1=//p" "\${credentials:-$here/repository.env}"; }
     case $BUCKET_LOOKUP in
         path) url=$ENDPOINT/$BUCKET ;;
         *) url=$(printf %s "$ENDPOINT" | sed "s|://|://$BUCKET.|") ;;
     esac
     empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 # SHA-256 of nothing
-    printf 'user = "%s:%s"\n' "$(credential AWS_ACCESS_KEY_ID)" "$(credential AWS_SECRET_ACCESS_KEY)" |
-        docker run --rm -i --name "$scratch-curl" --cap-drop ALL --security-opt no-new-privileges --user nobody --entrypoint curl "$FORWARDEMAIL_IMAGE" -sS -m 30 --aws-sigv4 "aws:amz:\${REGION:-us-east-1}:s3" -H "x-amz-content-sha256: $empty" --config - "$url/?location=" >"$here/answer" 2>"$here/said" ||
+    printf 'user = "%s:%s"\\n' "$(credential AWS_ACCESS_KEY_ID)" "$(credential AWS_SECRET_ACCESS_KEY)" |
+        docker run --rm -i --name "$scratch-curl" --cap-drop ALL --security-opt no-new-privileges --user nobody --entrypoint curl "$FORWARDEMAIL_IMAGE" -sS -m 30 --aws-sigv4 "aws:amz:\${REGION:-us-east-1}:s3" -H "x-amz-content-sha256: $empty" --config - "$url/?$1=" >"$here/answer" 2>"$here/said" ||
         failed "the bucket's server cannot be reached at $ENDPOINT: $(tr '\\n' ' ' <"$here/said"). Fix: see backups.endpoint, and that the server may connect to it"
     code=$(sed -n 's|.*<Code>\\([A-Za-z]*\\)</Code>.*|\\1|p' "$here/answer" | head -n 1)
+}
+reach() {
+    ask_bucket location
     case $code in
         "" | AccessDenied) ;; # restic will tell: the key may lack this right alone
         AuthorizationHeaderMalformed) [ -z "\${REGION:-}" ] || failed "$(explain "$code")" ;; # restic finds the region by itself
         *) failed "$(explain "$code")" ;;
+    esac
+}
+# The server's key can overwrite what it may not delete.
+check_versions() {
+    [ "\${VERSIONS:-}" = needed ] || return 0
+    ask_bucket versioning
+    case $code in
+        "") grep -q '<Status>Enabled</Status>' "$here/answer" || warn "the bucket $BUCKET keeps no old versions, so whoever breaks into the server can overwrite every set. Fix: turn its versioning on" ;;
+        *) warn "whether the bucket $BUCKET keeps old versions cannot be seen. Fix: allow the key s3:GetBucketVersioning (docs/backups.md)" ;;
     esac
 }
 explain() {
@@ -119,6 +135,7 @@ explain() {
 # Opens the repository; makes it where there is none.
 open_repository() {
     reach
+    check_versions
     patience=90 status=0
     restic cat config >"$here/answer" 2>"$here/said" </dev/null || status=$?
     case $status in

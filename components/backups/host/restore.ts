@@ -15,16 +15,15 @@ field() { jq -r "$1" "$here/manifest.json"; }
 # A database reads what an older one wrote, and the application too; never the other way round.
 fits() {
     [ "$(field .format)" = 1 ] || failed "set $id has the form $(field .format), which this program does not know. Fix: use a newer one"
-    not_newer forwardemail "$FORWARDEMAIL_TAG" "version"
-    not_newer mongodb "$MONGODB_TAG" "images.mongodb"
-    not_newer redis "$REDIS_TAG" "images.redis"
+    not_newer forwardemail "$(field .images.forwardemail)" "$FORWARDEMAIL_TAG" version
+    not_newer mongodb "$(field .images.mongodb)" "$MONGODB_TAG" images.mongodb
+    not_newer redis "$(field .images.redis)" "$REDIS_TAG" images.redis
     need_room $(($(field .bytes) * 2)) "Restoring set $id"
 }
-not_newer() {
-    of_set=$(field ".images.$1" | tr -d v)
-    newest=$(printf '%s\\n%s\\n' "$of_set" "$(echo "$2" | tr -d v)" | sort -V | tail -n 1)
-    [ "$newest" != "$of_set" ] || [ "$of_set" = "$(echo "$2" | tr -d v)" ] ||
-        failed "set $id was made with $1 $of_set, and this deployment runs $2, which is older. Fix: set $3 to $of_set or newer"
+not_newer() { # what, its version in the set, its version here, the config's key
+    theirs=\${2#v} ours=\${3#v}
+    [ "$theirs" = "$ours" ] || [ "$(printf '%s\\n%s\\n' "$theirs" "$ours" | sort -V | tail -n 1)" = "$ours" ] ||
+        failed "set $id was made with $1 $theirs, and this deployment runs $ours, which is older. Fix: set $4 to $2 or newer"
 }
 
 # The set's files below $stage/set, each compared with its hash.
@@ -32,10 +31,9 @@ fetch() {
     rm -rf "$stage"
     mkdir -p "$stage"
     status=0
-    # shellcheck disable=SC2086
-    docker run --rm --name "$scratch-restic" --hostname "$STACK" --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE --cap-add FOWNER --cap-add FSETID \\
-        --security-opt no-new-privileges --env-file "$here/repository.env" -v "$here/cache:/cache" -v "$stage:/target" \\
-        "$RESTIC" --cache-dir /cache --retry-lock 10m $OPTIONS restore "$snapshot:/set" --target /target/set --verify --quiet >"$here/answer" 2>"$here/said" </dev/null || status=$?
+    rights='--cap-add CHOWN --cap-add DAC_OVERRIDE --cap-add FOWNER --cap-add FSETID' visible="-v $stage:/target"
+    restic restore "$snapshot:/set" --target /target/set --verify --quiet >"$here/answer" 2>"$here/said" </dev/null || status=$?
+    rights='' visible=''
     [ $status -eq 0 ] || failed "set $id cannot be read whole: $(meaning $status)"
 }
 
@@ -46,29 +44,69 @@ check_parts() {
     [ "$found" = "$(field .mailboxes)" ] || failed "set $id has $found mailboxes, and its manifest says $(field .mailboxes)"
     check_redis
 }
+user_of() { docker run --rm --network none --entrypoint sh "$2" -c "echo \\$(id -u $1):\\$(id -g $1)"; }
 # Redis itself reads its files, and answers what they say of the set.
 check_redis() {
-    docker run -d --name "$scratch-redis" --network none --user redis --cap-drop ALL --security-opt no-new-privileges --memory 1g \\
-        -v "$stage/set/redis:/from:ro" --tmpfs /scratch:mode=1777 --entrypoint sh "$REDIS_IMAGE" -c 'cp -r /from/appendonlydir /scratch/ && exec redis-server --dir /scratch --appendonly yes --port 6379 --bind 127.0.0.1' >/dev/null
-    tries=0
-    until said_redis=$(docker exec "$scratch-redis" redis-cli GET forwardemail:backup 2>/dev/null) && [ "$said_redis" = "$id" ]; do
+    open_redis -v "$stage/set/redis:/from:ro" --tmpfs /scratch:mode=1777 --entrypoint sh "$REDIS_IMAGE" -c \\
+        'cp -r /from/appendonlydir /scratch/ && exec redis-server --dir /scratch --appendonly yes --port 6379 --bind 127.0.0.1'
+    redis_says "$id" GET forwardemail:backup
+    docker rm -f -v "$scratch-redis" >/dev/null
+}
+# Redis without a network.
+open_redis() { docker run -d --name "$scratch-redis" --network none --user redis --cap-drop ALL --security-opt no-new-privileges --memory 1g "$@" >/dev/null; }
+redis_says() { # the answer, and to which words
+    wanted=$1 tries=0
+    shift
+    until [ "$(docker exec "$scratch-redis" redis-cli "$@" 2>/dev/null)" = "$wanted" ]; do
         tries=$((tries + 1))
         [ $tries -le 60 ] || failed "the Redis data of set $id cannot be used: $(docker logs --tail 3 "$scratch-redis" 2>&1 | tail -c 300)"
         sleep 0.5
     done
-    docker rm -f -v "$scratch-redis" >/dev/null
+}
+load_mongodb() {
+    chown "$(user_of mongodb "$MONGODB_IMAGE")" "$1"
+    open_mongodb "$1" "$stage/set/mongodb"
+    docker exec "$scratch-mongodb" mongorestore --quiet --nsExclude 'admin.*' --nsExclude 'config.*' /dump || failed "mongorestore failed"
 }
 # Fills MongoDB on an empty folder from the set's dump, and counts.
 fill_mongodb() {
-    chown "$(docker run --rm --network none --entrypoint sh "$MONGODB_IMAGE" -c 'echo "$(id -u mongodb):$(id -g mongodb)"')" "$1"
     chmod 0755 "$stage/set/mongodb" # the dump, for the user of the image
-    open_mongodb "$1" "$stage/set/mongodb"
-    docker exec "$scratch-mongodb" mongorestore --quiet --nsExclude 'admin.*' --nsExclude 'config.*' /dump || failed "mongorestore failed"
+    load_mongodb "$1"
     [ "$(in_mongodb 'db.getSiblingDB("forwardemail_backup").sets.findOne().id' | tail -n 1)" = "$id" ] || failed "the MongoDB data of set $id are of another set"
     documents=$(count_documents)
     [ "$(printf %s "$documents" | jq -cS .)" = "$(jq -cS .documents "$here/manifest.json")" ] ||
         failed "MongoDB has other documents than the manifest of set $id says: $(printf %s "$documents" | jq -c .)"
     close_mongodb
+}
+
+# --- a mailbox opens only with its user's password ----------------------------------------------------------------------------
+# That of CANARY, an alias of the operator's own, is read over IMAP: from containers like those that run, in a network of their own, on the
+# set's data.
+read_canary() {
+    [ -n "\${CANARY:-}" ] || return 0
+    docker network create --internal "$scratch" >/dev/null
+    for service in mongodb redis sqlite imap; do start_on_set $service; done
+    docker exec -i "$scratch-imap" curl -sSk -m 60 --config - -X 'EXAMINE INBOX' imaps://127.0.0.1:993/ <"$here/canary" >"$here/answer" 2>"$here/said" ||
+        failed "the mailbox of $CANARY in set $id cannot be opened: $(tr '\\n' ' ' <"$here/said"). Fix: see backups.canary and the secret backupCanaryPassword"
+    note "the mailbox of $CANARY opens: $(sed -n 's/^\\* \\([0-9]*\\) EXISTS.*/\\1/p' "$here/answer") mails in its inbox"
+}
+start_on_set() {
+    like=$(container_of "$1")
+    [ -n "$like" ] || failed "$1 does not run. Fix: npm run up"
+    docker inspect "$like" | jq --arg network "$scratch" --arg set "$stage" --arg mongodb "$MONGODB" --arg redis "$REDIS" --arg mailboxes "$MAILBOXES" '
+        {($mongodb): "\\($set)/mongodb", ($redis): "\\($set)/set/redis", ($mailboxes): "\\($set)/set/mailboxes"} as $stores | .[0] as $c
+        | $c.Config + {Labels: {}, HostConfig: ($c.HostConfig + {NetworkMode: $network, PortBindings: {}, RestartPolicy: {Name: "no"},
+            Mounts: [$c.HostConfig.Mounts[]? | if $stores[.Source] then {Type: "bind", Source: $stores[.Source], Target} else . + {ReadOnly: true} end]}),
+        NetworkingConfig: {EndpointsConfig: {($network): {Aliases: [$c.NetworkSettings.Networks[].Aliases[]?]}}}}' |
+        curl -sS --fail-with-body --unix-socket "\${DOCKER_HOST#unix://}" -H 'Content-Type: application/json' -d @- -o "$here/answer" "http://docker/containers/create?name=$scratch-$1" ||
+        failed "$1 cannot be started beside what runs: $(head -c 300 "$here/answer")"
+    docker start "$scratch-$1" >/dev/null
+    tries=0
+    until [ "$(docker inspect -f '{{.State.Health.Status}}' "$scratch-$1")" = healthy ]; do
+        tries=$((tries + 1))
+        [ $tries -le 240 ] || failed "$1 does not start on set $id: $(docker logs --tail 3 "$scratch-$1" 2>&1 | tail -c 300)"
+        sleep 0.5
+    done
 }
 
 # --- restore drill -----------------------------------------------------------------------------------------------------------
@@ -94,6 +132,7 @@ drill() {
     mkdir "$stage/mongodb"
     fill_mongodb "$stage/mongodb"
     note "set $id can be restored: $(field .mailboxes) mailboxes, $(printf %s "$documents" | jq '[.[]] | add // 0') documents, $(($(field .bytes) / 1048576)) MiB"
+    read_canary
     note "now there are $(mailbox_files "$mailboxes") mailboxes"
     made=$(date -u -d "$(echo "$id" | sed 's/^\\(....\\)\\(..\\)\\(..\\)T\\(..\\)\\(..\\)\\(..\\)Z/\\1-\\2-\\3 \\4:\\5:\\6/')" +%s)
     note "RPO $((started - made)) s (the age of the set), RTO $(($(date +%s) - started)) s (reading and opening it here)"
@@ -110,16 +149,17 @@ empty() { for place; do find "$place" -mindepth 1 -maxdepth 1 ! -name lost+found
 move() { find "$1" -mindepth 1 -maxdepth 1 ! -name lost+found -exec mv -t "$2" {} +; }
 
 put_in_place() {
-    move "$stage/set/mailboxes" "$mailboxes"
-    move "$stage/set/redis" "$redis"
+    # Mailboxes come last: without the database that knows them, the application would delete them.
     fill_mongodb "$mongodb"
+    move "$stage/set/redis" "$redis"
+    move "$stage/set/mailboxes" "$mailboxes"
     # The data belong to the keys that they were written with, and to this deployment from now on.
     for place in "$mailboxes" "$redis"; do sed -i "1s/.*/deployment $STACK/" "$place/.forwardemail"; done
     cp "$mailboxes/.forwardemail" "$mongodb/.forwardemail"
     if [ -n "$acme" ] && [ -e "$stage/set/acme" ] && [ -z "$(ls -A "$acme")" ]; then move "$stage/set/acme" "$acme"; fi
 }
 
-# For a deployment without data: \`restore latest\` or \`restore ID\`. Prints the deployment's secrets.
+# For a deployment without data: \`restore latest\`, \`restore ID\` or \`restore /FOLDER\`. Prints the deployment's secrets.
 restore() {
     take_lock
     trap restore_ended EXIT
@@ -127,44 +167,52 @@ restore() {
     clean
     if [ -e "$here/restored" ] && has_data; then
         # Done before: the data are there, and have gone on since.
-        case $1 in latest | "$(cat "$here/restored")") cat "$here/restored.json"; return ;; esac
+        if [ "$1" = latest ] || grep -qxF -e "$1" "$here/restored"; then cat "$here/restored.json"; return; fi
     fi
     # What was begun here was begun on nothing.
     if [ -e "$here/restoring" ]; then empty "$mongodb" "$redis" "$mailboxes"; fi
     ! has_data || failed "this deployment has data, and restoreFrom is for one that has none. Fix: npm run restore, which keeps what is there; or remove restoreFrom"
-    choose "$1"
-    fits
-    fetch
+    case $1 in
+        /*) gather "$1" ;;
+        *)
+            choose "$1"
+            fits
+            fetch
+            ;;
+    esac
     check_parts
-    echo "$id" >"$here/restoring"
+    printf '%s\\n' "$id" "$1" >"$here/restoring"
     put_in_place
     cp "$stage/set/secrets.json" "$here/restored.json"
     mv "$here/restoring" "$here/restored"
     cat "$here/restored.json"
 }
+restore_ended() { code=$?; trap - EXIT; clean; rm -f "$here/manifest.json"; exit $code; }
+
 # --- in place of the present data -------------------------------------------------------------------------------------------
-# What was there is kept in $here/before until the next time: \`undo\` brings it back.
+# What was there is kept in $here/before until the next time: \`undo\` brings it back. While that is all there is of it, nothing removes it.
 before=$here/before
 # shellcheck disable=SC2153
 stop_all() {
-    for service in $WRITERS; do container_of_any "$service"; done | xargs -r docker stop -t 90 >/dev/null
-    for service in mongodb redis; do container_of_any "$service"; done | xargs -r docker stop -t 90 >/dev/null
+    for service in $WRITERS; do containers_of "$service" -a; done | xargs -r docker stop -t 90 >/dev/null
+    for service in mongodb redis; do containers_of "$service" -a; done | xargs -r docker stop -t 90 >/dev/null
 }
 start_all() {
-    for service in mongodb redis; do container_of_any "$service"; done | xargs -r docker start >/dev/null
+    for service in mongodb redis; do containers_of "$service" -a; done | xargs -r docker start >/dev/null
     for service in mongodb redis; do
         tries=0
-        until [ "$(docker inspect -f '{{.State.Health.Status}}' "$(container_of_any $service)" 2>/dev/null)" = healthy ] || [ $tries -ge 120 ]; do tries=$((tries + 1)); sleep 0.5; done
+        until [ "$(docker inspect -f '{{.State.Health.Status}}' "$(containers_of $service -a)" 2>/dev/null)" = healthy ] || [ $tries -ge 120 ]; do tries=$((tries + 1)); sleep 0.5; done
     done
-    for service in $WRITERS; do container_of_any "$service"; done | xargs -r docker start >/dev/null
+    for service in $WRITERS; do containers_of "$service" -a; done | xargs -r docker start >/dev/null
 }
-container_of_any() { docker ps -aq --filter "label=forwardemail.stack=$STACK" --filter "label=forwardemail.service=$1"; }
 store_of() { case $1 in mongodb) echo "$mongodb" ;; redis) echo "$redis" ;; *) echo "$mailboxes" ;; esac; }
 
 set_aside() {
     rm -rf "$before"
+    mkdir "$before"
+    touch "$before/unfinished"
     for store in mongodb redis mailboxes; do
-        mkdir -p "$before/$store"
+        mkdir "$before/$store"
         move "$(store_of $store)" "$before/$store"
         touch "$before/$store.moved"
     done
@@ -185,6 +233,7 @@ replace() {
     trap replace_ended EXIT
     trap 'exit 143' HUP INT TERM
     clean
+    [ ! -e "$before/unfinished" ] || failed "an earlier restore was cut short, and the data from before it are put aside. Fix: npm run restore -- --undo"
     choose "$1"
     fits
     fetch
@@ -196,6 +245,7 @@ replace() {
     set_aside
     put_in_place
     start_all
+    rm "$before/unfinished"
     changed=no
     note "set $id is in place; npm run restore -- --undo brings back what was there before"
 }
@@ -250,7 +300,6 @@ delete() {
     ask "$@" </dev/null
     if grep -qi 'access denied' "$here/said" "$here/answer"; then failed "the key may not delete in the bucket. Fix: see backups.pruneAccessKeyId"; fi
 }
-restore_ended() { code=$?; trap - EXIT; clean; rm -f "$here/manifest.json"; exit $code; }
 `;
 
 /** What the script is told to do. */
