@@ -118,6 +118,9 @@ describe("backups", () => {
         expect(conf(`BUCKET='${bucket.name}'`, "BUCKET=no-such-bucket")).toMatch(/there is no bucket no-such-bucket .*backups\.bucket/);
         expect(conf(`ENDPOINT='${bucket.s3.endpoint}'`, "ENDPOINT=http://127.0.0.1:9")).toMatch(/cannot be reached.*backups\.endpoint/);
         expect(conf(`REGION='${bucket.s3.region}'`, "REGION=eu-west-1")).toMatch(/is not in region eu-west-1 .*backups\.region/);
+        await bucket.s3.disturb({ wrongClock: true });
+        expect(repository("the one thing", "the one thing")).toMatch(/the clock is wrong: it is .* says the host\. Fix: see timedatectl/);
+        await bucket.s3.disturb({});
         expect(repository("the one thing", "the one thing")).toBe(""); // and with what is right, it opens
         await bucket.s3.createBucket("forgets");
         const { accessKeyId, secretAccessKey } = bucket.s3.admin;
@@ -143,6 +146,17 @@ describe("backups", () => {
         expect(status()).toMatchObject({ exitStatus: 0, error: "", set: sets()[0] });
         expect(readFileSync(path.join(folder(), "metrics.prom"), "utf8")).toMatch(/^forwardemail_backup_last_success_timestamp_seconds \d{10}$/m);
         console.log(text.trim());
+    });
+
+    test("where there is too little room, it is said before a service is paused or a set is fetched", () => {
+        const full = path.join(world.rehearsal.directory, "full");
+        mkdirSync(full, { recursive: true });
+        writeFileSync(path.join(full, "df"), "#!/bin/sh\necho Avail; echo 1000\n", { mode: 0o755 });
+        const env = { ...process.env, PATH: `${full}:${process.env.PATH}` };
+        const said = (command: string) => spawnSync("sh", [path.join(folder(), "backup"), command], { encoding: "utf8", env }).stderr;
+        expect(said("run")).toMatch(/A backup on this file system needs \d+ MiB beside the data, and 0 MiB are free\. Fix: /);
+        expect(status()).toMatchObject({ exitStatus: 1, pauseMs: null });
+        expect(said("drill")).toMatch(/Restoring set \S+ needs \d+ MiB beside the data/);
     });
 
     test("a second up changes nothing, though Docker calls what a backup paused unhealthy", async () => {

@@ -12,6 +12,8 @@ export interface Disturbance {
     full?: boolean;
     /** How fast bodies of requests go through, all of them together. */
     bytesPerSecond?: number;
+    /** Clients seem to have a clock that is an hour off. */
+    wrongClock?: boolean;
 }
 
 export interface ProxyConfig {
@@ -54,7 +56,9 @@ function proxy({ port, server, disturbance }: ProxyConfig): void {
         const refusal = refusalOf(request, current());
         if (refusal) return refuse(request, response, refusal);
         const { method, url: path } = request;
-        const onward = http.request({ agent, socketPath: server, method, path, headers: { ...request.headers, connection: "keep-alive" } });
+        const headers: http.OutgoingHttpHeaders = { ...request.headers, connection: "keep-alive" };
+        if (current().wrongClock && headers["x-amz-date"]) headers["x-amz-date"] = anHourOff(String(headers["x-amz-date"]));
+        const onward = http.request({ agent, socketPath: server, method, path, headers });
         onward.on("error", () => undefined); // the first one is the answer's
         const answer = once(onward, "response") as Promise<[http.IncomingMessage]>;
         answer.then(
@@ -66,6 +70,12 @@ function proxy({ port, server, disturbance }: ProxyConfig): void {
     listener.requestTimeout = 0; // a body may be paced for longer than the usual five minutes
     listener.keepAliveTimeout = 0; // a client may be about to use a connection that would be closed as idle
     listener.listen(port, "::");
+}
+
+/** `20261126T101500Z`, on the same day: that is in the signature's scope, too. */
+function anHourOff(date: string): string {
+    const hour = Number(date.slice(9, 11));
+    return `${date.slice(0, 9)}${String(hour === 0 ? 1 : hour - 1).padStart(2, "0")}${date.slice(11)}`;
 }
 
 function relay(answer: http.IncomingMessage, response: http.ServerResponse): void {
