@@ -1,7 +1,6 @@
 import * as auto from "@pulumi/pulumi/automation";
 import { dockerUrl, sshOptions } from "../components/server/connection";
 import { Settings } from "../components/settings/settings";
-import { FREEZE_SECONDS } from "../components/backups/host/backup";
 import { servicesOf } from "../components/services/catalogue";
 import { BOOT_SECONDS } from "../components/server/dockerHost";
 import { DOCKER, Observer, Running } from "./health";
@@ -158,7 +157,7 @@ async function findBroken(
     // An update that also refreshes does not say so by itself.
     for (const { type, resource } of pending)
         log(`  warning: an operation was killed while ${type} of ${describe(resource.urn)}: look whether there is one that the stack does not know`);
-    const running = await unpaused(settings, log, observer);
+    const running = observer.inspectStack(settings.name, settings.servers[0]);
     const unhealthy = sick(before, running);
     if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
     const volumes = observer.volumes(settings.servers[0]);
@@ -191,18 +190,6 @@ function explainFailure(failure: Error, { errors }: Progress, log: (line: string
     for (const fix of new Set([...errors, failure.message].map(knownFix))) if (fix) log(`  fix: ${fix}`);
 }
 
-/** What runs, when no backup holds it. One that was killed lets go after its time (FREEZE_SECONDS). */
-async function unpaused({ name, servers: [server] }: Settings, log: (line: string) => void, observer: Observer): Promise<Running[]> {
-    const isHeld = (running: Running[]) => running.some(({ health }) => health === "paused");
-    let running = observer.inspectStack(name, server);
-    if (isHeld(running)) log("A backup holds the services for a moment: waiting for it.");
-    for (let seconds = 0; isHeld(running) && seconds < FREEZE_SECONDS + 10; seconds++) {
-        await new Promise((resolve) => setTimeout(resolve, 1000));
-        running = observer.inspectStack(name, server);
-    }
-    return running;
-}
-
 /** URNs of containers that Docker calls unhealthy or that do not run. One that is gone is found by refresh. */
 function sick(resources: StateResource[], running: Running[]): string[] {
     const bad = new Set(running.filter((c) => c.health !== "healthy" && c.health !== "starting").map((c) => c.id));
@@ -232,7 +219,7 @@ export async function allHealthy(
         const running = observer.inspectStack(settings.name, server);
         const bad = running.filter((c) => c.health !== "healthy");
         const missing = servicesOf(settings.profile).filter((service) => !running.some((c) => c.service === service));
-        if (bad.some((c) => c.health === "starting" || c.health === "paused") && Date.now() < deadline) {
+        if (bad.some((c) => c.health === "starting") && Date.now() < deadline) {
             await new Promise((resolve) => setTimeout(resolve, 1000));
             continue;
         }

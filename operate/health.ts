@@ -10,7 +10,7 @@ export interface Running {
     /** Name on the Docker host. */
     container: string;
     id: string;
-    /** `healthy`, `unhealthy`, `starting`, or the state of a container that does not run: `exited`, `restarting`, `paused` … */
+    /** `healthy`, `unhealthy`, `starting`, or the state of a container that does not run: `exited`, `restarting` … */
     health: string;
     restarts: number;
     image: string;
@@ -27,7 +27,7 @@ export function inspectStack(name: string, host?: DockerAddress): Running[] {
         service: c.Config.Labels[SERVICE_LABEL] as ServiceName,
         container: c.Name.replace(/^\//, ""),
         id: c.Id,
-        health: healthOf(c.State),
+        health: c.State.Status === "running" ? (c.State.Health?.Status ?? "running") : c.State.Status,
         restarts: c.RestartCount,
         image: c.Config.Image,
     }));
@@ -39,13 +39,6 @@ interface Inspected {
     RestartCount: number;
     State: { Status: string; Health?: { Status: string; Log: Array<{ ExitCode: number; Output: string }> } };
     Config: { Image: string; Labels: Record<string, string>; Env: string[] };
-}
-
-/** A backup pauses containers, and Docker calls one that was paused unhealthy until its next probe: what the last one said counts. */
-function healthOf({ Status, Health }: Inspected["State"]): string {
-    if (Status !== "running") return Status;
-    if (Health?.Status === "unhealthy" && Health.Log.at(-1)?.ExitCode === 0) return "healthy";
-    return Health?.Status ?? "running";
 }
 
 /** Why a container is not healthy: what its probe said last and its last log lines, without any secret of its environment. */

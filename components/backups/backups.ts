@@ -11,7 +11,7 @@ import { DeploymentSecrets, Recovered, activeSelector } from "../services/secret
 import type { BackupSettings, BucketKey, Settings } from "../settings/settings";
 import { AwsBucket } from "./awsBucket";
 import { R2Bucket } from "./r2Bucket";
-import { FREEZE_SECONDS, RUN } from "./host/backup";
+import { RUN } from "./host/backup";
 import { COMMON } from "./host/common";
 import { COMMANDS, RESTORE } from "./host/restore";
 import { UPSTREAM } from "./host/upstream";
@@ -163,7 +163,7 @@ export class Backups extends pulumi.ComponentResource {
             ...(backups.canary ? { CANARY: backups.canary.address } : {}),
             LIMITS: `--cpus ${cpus} --memory 1g`,
             ALERT_AFTER: String(rpoHours * 3600),
-            FREEZE_SECONDS: String(FREEZE_SECONDS),
+            FREEZE_SECONDS: "120",
             KEEP: Object.entries(keep)
                 .map(([unit, time]) => `--keep-within-${unit} ${time}`)
                 .join(" "),

@@ -276,22 +276,6 @@ describe("converging", () => {
         expect(view.asked.filter((line) => line.startsWith("rm"))).toHaveLength(1);
     });
 
-    test("what a backup holds is waited for, not replaced; one that holds on for too long is", async () => {
-        const held = { mx: { health: "paused" } };
-        const converged = async (there: ReturnType<typeof stack>, seen: ReturnType<typeof docker>) => {
-            const result = run(there, seen);
-            await vi.runAllTimersAsync();
-            return (await result).ok;
-        };
-        const short = stack([container("mx")]);
-        expect(await converged(short, docker(held, held, {}))).toBe(true);
-        expect(short.done).toEqual(["refresh and up"]);
-        expect(said).toEqual(["A backup holds the services for a moment: waiting for it."]);
-        const stuck = stack([container("mx")]);
-        expect(await converged(stuck, docker(held))).toBe(false);
-        expect(stuck.done).toEqual(["refresh and up x-mx"]);
-    });
-
     test("a new stack is not refreshed; the answer is the update's and Docker's", async () => {
         const empty = stack([]);
         expect(await run(empty, docker({}))).toEqual({

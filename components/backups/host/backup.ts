@@ -1,6 +1,3 @@
-/** However a run ends, paused services go on after this time. */
-export const FREEZE_SECONDS = 120;
-
 /**
  * Shell functions of `backup run`: one set. All stores are copied at one moment, at which nothing in them can change, and the rest of the
  * work is done on the copy. On a file system that clones (XFS, btrfs) that moment is as long as it takes to clone; elsewhere the stores
@@ -42,40 +39,56 @@ copy_store() {
     esac
 }
 
+# Services are held by the kernel's freezer. \`docker pause\` does the same in ten times as long, in ten seconds when it meets a probe of health,
+# and calls what it paused unhealthy.
+freezers() { # of containers, a file a line
+    [ $# -gt 0 ] || return 0
+    docker inspect -f '{{.State.Pid}}' "$@" | while read -r pid; do
+        file=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)$(sed -n 's/^0:://p' "/proc/$pid/cgroup" 2>/dev/null)/cgroup.freeze
+        if [ -w "$file" ]; then echo "$file"; fi
+    done
+}
+is_held() { grep -qx 'frozen 1' "\${1%freeze}events" 2>/dev/null; }
+hold() {
+    for file; do echo 1 >"$file"; done
+    for file; do
+        tries=0
+        until is_held "$file"; do
+            tries=$((tries + 1))
+            [ $tries -le 500 ] || failed "services cannot be held: $file stays as it is"
+            sleep 0.01
+        done
+    done
+}
+are_held() { for file; do is_held "$file" || return 1; done; }
+release() { for file; do echo 0 >"$file"; done; }
+# shellcheck disable=SC2046
+thaw() { release $(freezers $(docker ps -q --filter "label=forwardemail.stack=$STACK")); }
 # Whoever ends this script in between, even by SIGKILL: the services go on after a time.
 freeze() {
-    databases="$database $cache"
     writers=$(docker ps -q --filter "label=forwardemail.stack=$STACK" | grep -vxF -e "$database" -e "$cache" -e "$(container_of router)")
+    # shellcheck disable=SC2086
+    held_writers=$(freezers $writers) held_databases=$(freezers "$database" "$cache")
+    # shellcheck disable=SC2086
+    [ "$(echo $held_writers $held_databases | wc -w)" -eq $(($(echo $writers | wc -w) + 2)) ] || failed "services cannot be held: the Docker host has no cgroup v2, or this is not the host"
     setsid sh "$script" thaw-after "$FREEZE_SECONDS" 9>&- </dev/null >/dev/null 2>&1 &
     watch=$!
     frozen=yes
     began=$(date +%s%N)
     # shellcheck disable=SC2086
-    pause $writers
+    hold $held_writers
     sleep 0.2 # MongoDB writes its journal each 0.1 s (storage.journal.commitIntervalMs); nothing new comes to it
     # shellcheck disable=SC2086
-    pause $databases
-}
-# The kernel gives up on one whose processes come and go, such as probes of health.
-pause() {
-    for tries in 1 2 3 4 5; do
-        said=$(docker pause "$@" 2>&1) && return
-        # shellcheck disable=SC2046
-        set -- $(for one; do docker ps -q --filter "id=$one" --filter status=running; done)
-        [ $# -gt 0 ] || return 0
-    done
-    failed "services cannot be paused after $tries tries: $(printf %s "$said" | tail -n 1)"
-}
-paused() { docker ps -q --filter "label=forwardemail.stack=$STACK" --filter status=paused; }
-thaw() {
-    for one in $(container_of mongodb) $(container_of redis); do docker unpause "$one" >/dev/null 2>&1 || true; done
-    paused | xargs -r docker unpause >/dev/null || true
+    hold $held_databases
 }
 cut() {
     frozen=no
     mode=copy
     mkdir -p "$stage/set"
-    if can_clone; then mode=snapshot
+    if can_clone; then
+        mode=snapshot
+        # A clone waits until the file is on disk.
+        sync -f "$mongodb" "$redis" "$mailboxes"
     else
         need_room "$(bytes_in "$mongodb" "$redis" "$mailboxes")" "A backup on this file system"
         copy_stores
@@ -83,12 +96,13 @@ cut() {
     freeze
     copy_stores
     # shellcheck disable=SC2086
-    still=$(paused | wc -l) wanted=$(echo $writers $databases | wc -w)
-    thaw
+    if are_held $held_writers $held_databases; then whole=yes; else whole=no; fi
+    # shellcheck disable=SC2086
+    release $held_databases $held_writers
     pause=$((($(date +%s%N) - began) / 1000000))
     frozen=no
     kill -- "-$watch" 2>/dev/null || true
-    [ "$still" -eq "$wanted" ] || failed "the services went on after $FREEZE_SECONDS s, before all was copied. Fix: a file system that clones, such as XFS, for data.directory"
+    [ $whole = yes ] || failed "the services went on after $FREEZE_SECONDS s, before all was copied. Fix: a file system that clones, such as XFS, for data.directory"
 }
 
 # --- from the copy ------------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ ${writeTimed({
     unit: UNIT,
     description: "Back up the mail server",
     run: "/bin/sh $here/backup run",
-    service: ["# Also when it was killed: the services must not stay paused.", "ExecStopPost=/bin/sh $here/backup thaw", ...IN_BACKGROUND],
+    service: ["# Also when it was killed: the services must not stay held.", "ExecStopPost=/bin/sh $here/backup thaw", ...IN_BACKGROUND],
     timer: { description: "A set of backups every $HOURS hours", when: ["*-*-* 00/$HOURS:00:00", "$JITTER"] },
     expand: true,
 })}
