@@ -35,9 +35,13 @@ check_folder() {
     # One without mailboxes says so.
     if [ -z "$stored" ] && ! grep -sqE '^COMPOSE_PROFILES=("")?$' "$from/.env"; then lacks="$lacks, sqlite-backups/sqlite-backup-*.tgz"; fi
     [ -z "$lacks" ] || failed "$from lacks \${lacks#, }. Fix: run the scripts/backup-*.sh of the old installation, and copy its whole folder (docs/migration.md)"
-    for file in "$dumped" "$cached" $stored; do date -d "$(stamp_of "$file")" +%s 2>/dev/null || failed "the name of $file tells no time. Fix: give it back the name that upstream's script gave it"; done |
-        sort -n | sed -n '1p;$p' >"$here/answer"
-    [ $(($(tail -n 1 "$here/answer") - $(head -n 1 "$here/answer"))) -le 3600 ] ||
+    first='' last=''
+    for file in "$dumped" "$cached" $stored; do
+        at=$(date -d "$(stamp_of "$file")" +%s 2>/dev/null) || failed "the name of $file tells no time. Fix: give it back the name that upstream's script gave it"
+        if [ -z "$first" ] || [ "$at" -lt "$first" ]; then first=$at; fi
+        if [ -z "$last" ] || [ "$at" -gt "$last" ]; then last=$at; fi
+    done
+    [ $((last - first)) -le 3600 ] ||
         failed "the newest backups in $from are of different times: $(for file in "$dumped" "$cached" $stored; do basename "$file"; done | tr '\\n' ' ')- the application deletes mailboxes that its database does not know. Fix: run the three scripts/backup-*.sh of the old installation once more"
 }
 
