@@ -70,6 +70,17 @@ const held = () =>
     spawnSync("sh", ["-c", "grep -rls 'frozen 1' --include=cgroup.events $(findmnt -n -t cgroup2 -o TARGET | head -n 1)"], { encoding: "utf8" })
         .stdout;
 
+/** What a command of the script says on standard error with a file changed. */
+function said(file: string, from: string, to: string, ...words: string[]): string {
+    const name = path.join(folder(), file);
+    const text = readFileSync(name, "utf8");
+    expect(text).toContain(from);
+    writeFileSync(name, text.replace(from, to));
+    const { stderr } = spawnSync("sh", [path.join(folder(), "backup"), ...words], { encoding: "utf8" });
+    writeFileSync(name, text);
+    return stderr;
+}
+
 /** Delivers mail after mail; `stop` answers when the last one is through. */
 function keepDelivering(prefix: string): { stop(): Promise<void> } {
     let going = true;
@@ -102,15 +113,6 @@ describe("backups", () => {
         const { username, password } = world.outputs.firstRun.value as Record<string, string>;
         expect((await request(world.target, "", "/setup", { method: "POST", auth: `${username}:${password}`, json: ADMIN })).status).toBe(303);
         expect(await makeMailbox(world.target, ADMIN, LOGIN)).toEqual([200, 200, 200]);
-        const said = (file: string, from: string, to: string, ...words: string[]) => {
-            const name = path.join(folder(), file);
-            const text = readFileSync(name, "utf8");
-            expect(text).toContain(from);
-            writeFileSync(name, text.replace(from, to));
-            const { stderr } = spawnSync("sh", [path.join(folder(), "backup"), ...words], { encoding: "utf8" });
-            writeFileSync(name, text);
-            return stderr;
-        };
         const repository = (from: string, to: string) => said("repository.env", from, to, "open");
         const conf = (from: string, to: string) => said("backup.conf", from, to, "open");
         expect(repository("the one thing", "another thing")).toMatch(/the passphrase is not that of the repository .*backupPassphrase/);
@@ -152,14 +154,20 @@ describe("backups", () => {
     });
 
     test("where there is too little room, it is said before a service is held or a set is fetched", () => {
-        const full = path.join(world.rehearsal.directory, "full");
-        mkdirSync(full, { recursive: true });
-        writeFileSync(path.join(full, "df"), "#!/bin/sh\necho Avail; echo 1000\n", { mode: 0o755 });
-        const env = { ...process.env, PATH: `${full}:${process.env.PATH}` };
-        const said = (command: string) => spawnSync("sh", [path.join(folder(), "backup"), command], { encoding: "utf8", env }).stderr;
-        expect(said("run")).toMatch(/A backup on this file system needs \d+ MiB beside the data, and 0 MiB are free\. Fix: /);
+        const stub = path.join(world.rehearsal.directory, "full");
+        mkdirSync(stub, { recursive: true });
+        writeFileSync(path.join(stub, "df"), "#!/bin/sh\necho Avail; echo 1000\n", { mode: 0o755 });
+        const env = { ...process.env, PATH: `${stub}:${process.env.PATH}` };
+        const full = (command: string) => spawnSync("sh", [path.join(folder(), "backup"), command], { encoding: "utf8", env }).stderr;
+        expect(full("run")).toMatch(/A backup on this file system needs \d+ MiB beside the data, and 0 MiB are free\. Fix: /);
         expect(status()).toMatchObject({ exitStatus: 1, pauseMs: null });
-        expect(said("drill")).toMatch(/Restoring set \S+ needs \d+ MiB beside the data/);
+        expect(full("drill")).toMatch(/Restoring set \S+ needs \d+ MiB beside the data/);
+    });
+
+    test("a set of a newer release is refused by an older one, which says what to set", () => {
+        expect(said("backup.conf", "FORWARDEMAIL_TAG='v2.15.0'", "FORWARDEMAIL_TAG='v2.9.1'", "drill")).toMatch(
+            /set \S+ was made with forwardemail 2\.15\.0, and this deployment runs 2\.9\.1, which is older\. Fix: set version to v2\.15\.0 or newer/,
+        );
     });
 
     test("a second up changes nothing, right after a backup, too", async () => {
