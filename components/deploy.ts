@@ -52,7 +52,7 @@ export function deploy(settings: Settings): Outputs {
     const onServer = { providers: [server.provider], transformations: [boundTo(server)] };
     const backups = createBackups(settings, server, onServer);
     const restored = backups?.restored?.done;
-    const recovered = settings.recovered ?? backups?.restored?.secrets;
+    const recovered = backups?.restored?.secrets ?? settings.recovered;
 
     const secrets = new DeploymentSecrets(name, settings, recovered);
     const issuer = settings.certificates.issuer === "acme" ? settings.certificates : undefined;

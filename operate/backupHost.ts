@@ -39,6 +39,22 @@ export function askScript({ session, server }: BackupHost, words: string[]): str
     return stdout;
 }
 
+/** Why services must not be started: a restore was cut short, and they would run on a part of the data. */
+export async function refuseHalfRestored(
+    session: Pick<Session, "stack" | "settings">,
+    resources: Array<{ type: string }>,
+): Promise<string | undefined> {
+    const { backups } = session.settings;
+    if (!backups || !resources.some(({ type }) => type.startsWith("docker:index/container"))) return undefined;
+    try {
+        const [server] = (await located(session.stack, session.settings)).servers;
+        if (askScript({ session, server, backups }, ["state"]).trim() !== "unfinished") return undefined;
+    } catch {
+        return undefined; // a server that does not answer, or a script that is older, is for others to tell
+    }
+    return "A restore was cut short, and the data from before it are put aside: services would start on a part of the data. Fix: npm run restore -- --undo";
+}
+
 function onServer({ settings }: Session, server: ServerSettings, words: string[], stdio: Array<"pipe" | "inherit">, input = "") {
     const variables: Record<string, string> = {
         BACKUP: sourceOf("backup", { name: settings.name, directory: settings.data.directory }),

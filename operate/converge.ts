@@ -144,7 +144,7 @@ async function upLive(
 }
 
 /** Scripts that look at what is in a volume, or put something into it. */
-const FILLS_VOLUMES = /-(claim|files|acme-account|certificate-secrets|certificate)$/;
+const FILLS_VOLUMES = /-(claim|files|acme-account|certificate-secrets|certificate|backup-(repository|open|secrets|timer))$/;
 
 /** Asks Docker what became of the stack. */
 async function findBroken(

@@ -19,6 +19,11 @@ async function main(): Promise<void> {
     if (values.help) return void process.stdout.write(HELP);
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, (line) => console.error(line));
     const host = await backupHost(session, values.stack);
+    const { store } = host.backups;
+    if (store.provider === "r2" && store.lockDays === undefined)
+        throw new Error(
+            "The lock of the bucket is for ever, so nothing can be removed. Fix: set backups.lockDays, if sets shall be removable one day.",
+        );
     process.exitCode = runScript(host, ["prune"], await credentials(host));
 }
 

@@ -8,7 +8,8 @@ import { DEV, Session, openExisting, openSession } from "./session";
 import { readProject, readStackFile, settingsFrom } from "./stackFile";
 import { summary } from "./summary";
 
-const HELP = `npm run restore -- [--stack NAME] [--set ID | --set /FOLDER] [--replace-data DEPLOYMENT] [--undo] [--rehearse]
+const HELP = `npm run restore -- [--stack NAME] [--set ID | --set /FOLDER] [--replace-data DEPLOYMENT] [--undo] [--without-set]
+                  [--rehearse]
 
 Brings back a set of backups. A stack that runs keeps what it has aside: a set of it is made first, then the data of the set take its place,
 and --undo puts back what was there before. A stack that was never brought up, or whose server and disk are lost, comes up with the data, the
@@ -19,7 +20,9 @@ secrets and the keys of the set, which are looked at before any service starts.
   --set /FOLDER              on the server, of an installation by upstream's setup.sh, which a new stack takes over (docs/migration.md)
   --replace-data DEPLOYMENT  for a stack that runs: name of the deployment (forwardemail-NAME), so that nobody does it by accident.
                              On a terminal it is asked for
-  --undo                     puts back the data that the last restore replaced
+  --undo                     puts back the data that the last restore replaced; a set of the present data is made first
+  --without-set              goes on where none can be made, such as of a database that does not start. On the server, what was there
+                             before is kept all the same
   --rehearse                 the stack's rehearsal, not the stack itself
 `;
 
@@ -27,25 +30,48 @@ async function main(): Promise<void> {
     const { values } = parseArgs({
         options: {
             stack: { type: "string", default: "dev" },
-            set: { type: "string", default: "latest" },
+            set: { type: "string" },
             "replace-data": { type: "string" },
             undo: { type: "boolean", default: false },
+            "without-set": { type: "boolean", default: false },
             rehearse: { type: "boolean" },
             help: { type: "boolean", short: "h" },
         },
     });
     if (values.help) return void process.stdout.write(HELP);
+    const { stack: name, set = "latest", undo } = values;
     const log = (line: string) => console.log(line);
-    const session = await openStack(values.stack, values.rehearse, log);
-    const runs = (await resourcesOf(session.stack)).some(({ type }) => type.startsWith("docker:index/container"));
-    if (!runs) return begin(values.stack, values.set, session, log);
-    const host = await backupHost(session, values.stack);
-    await confirm(values["replace-data"], `${readProject().name}-${values.stack}`, values.undo ? "the data as they are now" : "all data");
-    if (!(values.undo ? runScript(host, ["undo"]) === 0 : replace(host, values.set, log))) return void (process.exitCode = 1);
+    const session = await openStack(name, values.rehearse, log);
+    const resources = await resourcesOf(session.stack);
+    const runs = resources.some(({ type }) => type.startsWith("docker:index/container"));
+    if (!runs && undo) throw new Error(`Stack ${name} does not run. Fix: npm run up -- --stack ${name}, then undo.`);
+    if (!runs) mustHaveBucket(session, resources);
+    // One that was begun and not finished has both in its file.
+    if (!runs || (session.settings.backups?.restoreFrom && values.set === undefined && !undo)) return begin(name, set, session, log);
+    const host = await backupHost(session, name);
+    const state = askScript(host, ["state"]).trim();
+    if (undo && state === "none") throw new Error("There is nothing to undo: no restore has replaced data here.");
+    const doomed = undo ? `the data as they are now by those of before the restore (${state})` : "all data";
+    await confirm(values["replace-data"], `${readProject().name}-${name}`, doomed);
+    const words = undo ? ["undo"] : ["replace", chosen(host, set)]; // before another one is made
+    // Half a restore is nothing to keep.
+    if (!values["without-set"] && state !== "unfinished") makeSet(host, log);
+    if (!undo) log(`Restoring set ${words[1]}`);
+    if (runScript(host, words) !== 0) return void (process.exitCode = 1);
     const { ok, changes, outputs } = await converge(session, log);
-    for (const line of summary(session, values.stack, changes, outputs, ok)) log(line);
+    for (const line of summary(session, name, changes, outputs, ok)) log(line);
     process.exitCode = ok ? 0 : 1;
 }
+
+/** A bucket that the program made is known by the state alone: without it, another one would be made, and it would be empty. */
+function mustHaveBucket({ settings: { backups } }: Session, resources: Array<{ type: string }>): void {
+    if (!backups || backups.store.provider === "s3" || resources.some(({ type }) => BUCKETS.includes(type))) return;
+    throw new Error(
+        `The state knows no bucket, so provider ${backups.store.provider} would make an empty one. Fix: set backups to provider s3 with the bucket's name, its endpoint and a key that may read it (docs/backups.md).`,
+    );
+}
+
+const BUCKETS = ["aws:s3/bucket:Bucket", "cloudflare:index/r2Bucket:R2Bucket"];
 
 /** One that runs; else one that can be brought up. */
 async function openStack(name: string, rehearse: boolean | undefined, log: (line: string) => void): Promise<Session> {
@@ -57,17 +83,21 @@ async function openStack(name: string, rehearse: boolean | undefined, log: (line
     }
 }
 
-/** Takes a set of what there is first: a restore that was a mistake loses nothing. */
-function replace(host: BackupHost, set: string, log: (line: string) => void): boolean {
-    const known = setsOf(askScript(host, ["sets"]));
-    const id = set === "latest" ? known.at(-1) : known.find((one) => one === set);
+/** Of what there is: a restore that was a mistake loses nothing. */
+function makeSet(host: BackupHost, log: (line: string) => void): void {
+    log(`Making a set of the present data first`);
+    if (runScript(host, ["run"]) !== 0)
+        throw new Error("The present data could not be backed up, so nothing was changed. Fix: see above; or go on with --without-set.");
+}
+
+/** Id of a set that is there. */
+function chosen(host: BackupHost, set: string): string {
     if (set.startsWith("/"))
         throw new Error(`${set}: only a stack without data takes over an installation. Fix: use a new stack (docs/migration.md).`);
+    const known = setsOf(askScript(host, ["sets"]));
+    const id = set === "latest" ? known.at(-1) : known.find((one) => one === set);
     if (!id) throw new Error(`There is no complete set ${set}. Fix: take one of ${known.slice(-5).join(", ") || "those that npm run backup makes"}.`);
-    log(`Making a set of the present data first`);
-    if (runScript(host, ["run"]) !== 0) throw new Error("The present data could not be backed up, so nothing was changed. Fix: see above.");
-    log(`Restoring set ${id}`);
-    return runScript(host, ["replace", id]) === 0;
+    return id;
 }
 
 /** Throws unless the name of the very deployment was typed. */
@@ -98,6 +128,10 @@ async function begin(name: string, set: string, { stack, rehearsal }: Session, l
     if (ok) {
         await stack.setConfig("restoredSecrets", { value: JSON.stringify(outputs.restoredSecrets.value), secret: true });
         await stack.removeConfig("restoreFrom");
+        for (const line of askScript(await backupHost(session, name), ["told"])
+            .split("\n")
+            .filter(Boolean))
+            log(line);
         log(`The secrets of the set are in ${file} now (restoredSecrets, encrypted): keep that file.`);
     } else log(`${file} says restoreFrom: ${set}; the next npm run restore goes on from here.`);
     for (const line of summary(session, name, changes, outputs, ok)) log(line);

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { Display, converge } from "./converge";
+import { refuseHalfRestored } from "./backupHost";
 import { DnsError, findForeignRecords } from "./foreignRecords";
 import { outputsIn, resourcesOf } from "./machines";
 import { refusePolicy } from "./mtaSts";
@@ -54,7 +55,7 @@ async function main(): Promise<void> {
 /** What must not be written: refused before the engine starts. */
 async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
     const resources = await resourcesOf(stack);
-    const refusal = refusePolicy(outputsIn(resources), settings);
+    const refusal = refusePolicy(outputsIn(resources), settings) ?? (await refuseHalfRestored({ stack, settings }, resources));
     if (refusal) throw new Error(refusal);
     if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;
     const foreign = await findForeignRecords(settings, resources);

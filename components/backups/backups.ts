@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import * as aws from "@pulumi/aws";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as docker from "@pulumi/docker";
@@ -64,8 +65,8 @@ export interface Repository {
     pruneKey: { accessKeyId: string; secretAccessKey: string };
 }
 
-/** A value in a config file of curl. */
-const quoteForCurl = (value: pulumi.Output<string>) => value.apply((text) => `"${text.replace(/[\\"]/g, "\\$&")}"`);
+/** A line of a config file of curl. */
+const curlOption = (name: string, value: pulumi.Output<string>) => value.apply((text) => `${name} = "${text.replace(/[\\"]/g, "\\$&")}"\n`);
 
 /** Environment of restic, a variable a line: what `docker run --env-file` takes. */
 export const resticEnvironment = (repository: string, passphrase: string, key: Repository["pruneKey"]): string =>
@@ -85,6 +86,8 @@ export class Backups extends pulumi.ComponentResource {
     /** Where an empty deployment gets its data and secrets from a set: nothing may touch the data before. */
     public readonly restored?: { done: pulumi.Resource; secrets: Recovered };
     private readonly url: pulumi.Output<string>;
+    /** Where the bucket's name is in the URL, as restic calls it. */
+    private readonly lookup: "path" | "dns";
     private readonly passphrase: pulumi.Output<string>;
     private readonly place: Place;
     private readonly opened: pulumi.Resource;
@@ -100,6 +103,7 @@ export class Backups extends pulumi.ComponentResource {
         const { reference } = settings.images.restic;
         const image = new docker.RemoteImage(`${name}-restic`, { name: reference, keepLocally: true }, { parent: this, dependsOn: [server.ready] });
         this.root = { reference, pulled: image };
+        this.lookup = backups.pathStyle ? "path" : "dns";
         this.url = pulumi.interpolate`s3:${args.bucket.endpoint}/${args.bucket.name}/${backups.prefix}`;
         // Protected like every secret that is generated: without it all sets are lost.
         const generated = new random.RandomPassword(`${name}-backup-passphrase`, { length: 32, special: false }, { parent: this, protect: true });
@@ -111,16 +115,22 @@ export class Backups extends pulumi.ComponentResource {
             backup: SCRIPT,
             "backup.conf": this.values(),
             "repository.env": this.credentials(),
-            ...(backups.canary
-                ? { canary: pulumi.interpolate`user = ${quoteForCurl(pulumi.interpolate`${backups.canary.address}:${backups.canary.password}`)}\n` }
-                : {}),
-            ...(settings.alertWebhook ? { alert: pulumi.interpolate`url = "${settings.alertWebhook}"\n` } : {}),
+            // Empty where there is none: what was taken out of the config does not stay on the server.
+            canary: backups.canary ? curlOption("user", pulumi.interpolate`${backups.canary.address}:${backups.canary.password}`) : "",
+            alert: settings.alertWebhook ? curlOption("url", settings.alertWebhook) : "",
         });
-        const PACKAGES = server.identity === undefined ? "present" : "install"; // on the operator's own machine nothing is installed
+        const environment = {
+            BACKUP: this.place.source,
+            PACKAGES: settings.servers[0].engine ? "install" : "present", // nothing is installed on a host that the program does not set up
+            REPOSITORY: this.url,
+            // With what else it depends on, it is opened again. The digest tells nothing: the bucket's key is random.
+            REGION: pulumi.output(args.bucket.region).apply((region) => region ?? ""),
+            BUCKET_LOOKUP: this.lookup,
+            CREDENTIALS: pulumi.unsecret(this.credentials().apply((text) => createHash("sha256").update(text).digest("hex").slice(0, 32))),
+        };
         this.opened = server.run(
             `${name}-backup-open`,
-            // With other credentials or another passphrase it is opened again.
-            { script: OPEN, environment: { BACKUP: this.place.source, PACKAGES }, stdin: this.credentials() },
+            { script: OPEN, environment, seesPreviousOutput: true },
             { parent: this, dependsOn: [written] },
         );
         if (backups.restoreFrom) this.restored = this.restore(backups.restoreFrom);
@@ -136,8 +146,8 @@ export class Backups extends pulumi.ComponentResource {
         const { settings, backups, bucket } = this.args;
         const { name } = settings;
         const place = (role: string) => sourceOf(role, { name, directory: settings.data.directory });
-        const { pathStyle, cpus, uploadKiB, rpoHours, keep } = backups;
-        const options = [...["-o", `s3.bucket-lookup=${pathStyle ? "path" : "dns"}`], ...(uploadKiB ? ["--limit-upload", String(uploadKiB)] : [])];
+        const { cpus, uploadKiB, rpoHours, keep } = backups;
+        const options = [...["-o", `s3.bucket-lookup=${this.lookup}`], ...(uploadKiB ? ["--limit-upload", String(uploadKiB)] : [])];
         const values: Record<string, pulumi.Input<string>> = {
             STACK: name,
             HOST: settings.host,
@@ -157,7 +167,7 @@ export class Backups extends pulumi.ComponentResource {
             ENDPOINT: bucket.endpoint,
             BUCKET: bucket.name,
             ...(backups.store.provider === "s3" ? { VERSIONS: "needed" } : {}), // a bucket of ours has them, or a lock in their place
-            BUCKET_LOOKUP: pathStyle ? "path" : "dns",
+            BUCKET_LOOKUP: this.lookup,
             ...(bucket.region ? { REGION: bucket.region } : {}),
             OPTIONS: pulumi.output(bucket.region).apply((region) => [...(region ? ["-o", `s3.region=${region}`] : []), ...options].join(" ")),
             ...(backups.canary ? { CANARY: backups.canary.address } : {}),
@@ -205,7 +215,13 @@ export class Backups extends pulumi.ComponentResource {
             {
                 script: SCHEDULE,
                 remove: UNDO_SCHEDULE,
-                environment: { BACKUP: this.place.source, HOURS: String(hours), JITTER: String(hours * 300), DRILL: drill },
+                environment: {
+                    BACKUP: this.place.source,
+                    HOURS: String(hours),
+                    WHEN: `*-*-* ${hours === 24 ? "00" : `00/${hours}`}:00:00`,
+                    JITTER: String(hours * 300),
+                    DRILL: drill,
+                },
             },
             { parent: this, dependsOn: [this.opened, written, ...dependsOn] },
         );

@@ -26,8 +26,8 @@ export interface BucketArgs {
     /** Name of the deployment, of which the bucket's name is made. Another name is another bucket. */
     deployment: string;
     /**
-     * Folder of restic's repository in the bucket, without a slash at either end: `restic`. Another one is another repository: the server may
-     * no longer reach the old one, which stays where it is.
+     * Folder of restic's repository in the bucket, without a slash at either end: `restic`. Another one is another repository: the
+     * old one stays where it is, on S3 out of the server's reach, on R2 without its lock.
      */
     prefix: string;
 }

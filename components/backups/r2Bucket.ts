@@ -25,7 +25,8 @@ export interface R2BucketArgs extends BucketArgs {
  * and config, but not for its locks, which every run removes, and its index, which pruning replaces and `restic repair index` makes anew.
  *
  * With `lockDays`, what is older is at the mercy of the server's token. As new backups share data with old ones, a server in other hands can
- * then ruin the newest backup, too; only a lock for ever, S3 with versions, or a new `prefix` (a full backup) now and then holds against that.
+ * then ruin the newest backup, too; only a lock for ever or S3 with versions holds against that. The lock is for the present `prefix`: with
+ * another one, what is under the old one can be removed.
  *
  * Writer and pruner have the same rights; there are two so that one can be withdrawn. Bucket, lock and tokens are protected.
  *

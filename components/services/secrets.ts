@@ -29,7 +29,7 @@ const BOUND_TO_DATA: SecretName[] = ["helperEncryptionKey", "txtEncryptionKey"];
  */
 export class DeploymentSecrets extends pulumi.ComponentResource {
     public readonly values: Secrets;
-    /** RSA 2048, which every verifier takes (RFC 8301 §3.2), in the PEM that OpenSSL's genrsa writes. Secret. */
+    /** RSA 2048, which every verifier takes (RFC 8301 §3.2), as PEM (PKCS #1). Secret. */
     public readonly dkimKey: pulumi.Output<string>;
     /** PEM by selector. Secret. */
     public readonly dkimKeys: Record<string, pulumi.Output<string>>;

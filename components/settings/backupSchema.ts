@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 const within = z
-    .string("a time such as 2d, 8w, 6m or 1y")
+    .string("a time such as 36h, 14d, 6m or 1y")
     .regex(/^[1-9]\d{0,3}[hdmy]$/, "a whole number of hours, days, months or years, such as 36h, 14d, 6m or 1y");
 
 const keep = z
@@ -55,8 +55,8 @@ export const backups = z
                 .int("a whole number of days")
                 .min(7, "7 or more")
                 .max(3650, "3650 or less")
-                .default(90)
-                .describe("aws: days that an object stays after it was overwritten or removed: so long may a break-in go unnoticed."),
+                .optional()
+                .describe("aws: days that an object stays after it was overwritten or removed: so long may a break-in go unnoticed. Default, 90."),
             lockDays: z
                 .int("a whole number of days")
                 .min(1, "1 or more")

@@ -20,7 +20,7 @@ export function backupsOf({ backups, restoreFrom }: Config, raw: RawConfig, name
 }
 
 function storeOf({ provider, region, keepVersionsDays, lockDays, accountId, ...given }: Backups, raw: RawConfig): BackupStore {
-    if (provider === "aws") return { provider, region: region!, keepVersionsDays, objectLockDays: lockDays };
+    if (provider === "aws") return { provider, region: region!, keepVersionsDays: keepVersionsDays ?? 90, objectLockDays: lockDays };
     if (provider === "r2") return { provider, accountId: accountId!, lockDays, token: pulumi.secret(raw.cloudflareToken) };
     const writer = { accessKeyId: given.accessKeyId!, secretAccessKey: pulumi.secret(raw.backupSecretKey ?? "") };
     const pruner = given.pruneAccessKeyId
@@ -44,6 +44,7 @@ const OF_ONE: Partial<Record<keyof Backups, string[]>> = {
     pruneAccessKeyId: ["s3"],
     region: ["s3", "aws"],
     lockDays: ["aws", "r2"],
+    keepVersionsDays: ["aws"],
     accountId: ["r2"],
 };
 
@@ -55,7 +56,7 @@ export function checkBackups({ backups, restoreFrom, profile }: Config, raw: Raw
         if (restoreFrom) report("restoreFrom", "there are no backups to restore from", "set backups, or remove restoreFrom");
         for (const key of ["backupSecretKey", "backupPruneSecretKey", "backupPassphrase", "backupCanaryPassword"].filter((key) => raw[key]))
             report(key, "is given, but there are no backups", "set backups, or remove it");
-        if (backups.bucket ?? backups.endpoint ?? backups.accessKeyId)
+        if (raw.backups && Object.keys(JSON.parse(raw.backups) as object).length > 0)
             report("backups.provider", "is missing, wanted s3, aws or r2", "pulumi config set --path backups.provider s3");
         return problems;
     }

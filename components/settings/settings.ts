@@ -44,7 +44,7 @@ export interface Settings {
     secrets: Partial<Record<SecretName, pulumi.Output<string>>>;
     /** Key of the selector `default`, given instead of generated. */
     dkimKey?: pulumi.Output<string>;
-    /** Is told when a certificate cannot be renewed: a URL that takes a POST. */
+    /** Is told when a certificate cannot be renewed, or a backup is overdue: a URL that takes a POST. */
     alertWebhook?: pulumi.Output<string>;
     /** Secrets that a restore brought back: used where the config gives no other. */
     recovered?: pulumi.Output<Record<string, string>>;

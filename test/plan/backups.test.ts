@@ -325,7 +325,10 @@ describe("a stack with backups", () => {
         const all = await plan();
         expect(named(all, "backup-passphrase")!.options.protect).toBe(true);
         expect(named(all, "backup")!.options.protect).toBe(true);
-        for (const name of ["backup-repository", "backup-secrets", "backup-open"]) expect(named(all, name)!.inputs.stdin, name).toBe("[secret]");
+        for (const name of ["backup-repository", "backup-secrets"]) expect(named(all, name)!.inputs.stdin, name).toBe("[secret]");
+        const { REPOSITORY, CREDENTIALS } = named(all, "backup-open")!.inputs.environment as Record<string, string>;
+        expect(REPOSITORY).toMatch(/^s3:https:.*\/forwardemail-dev$/); // another one is seen in a preview
+        expect(CREDENTIALS).toMatch(/^[0-9a-f]{32}$/);
     });
 
     test("has a timer on a server, and none on the operator's own machine", async () => {

@@ -659,6 +659,8 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
             backup({ canary: "me@example.com" }, { profile: "forwarding", backupCanaryPassword: "x" }),
             "backups.canary: means nothing with profile forwarding",
         ],
+        ["backups nowhere", { backups: { every: "1h" } }, "backups.provider: is missing, wanted s3, aws or r2"],
+        ["versions where there are none", backup({ keepVersionsDays: 30 }), "backups.keepVersionsDays: means nothing with provider s3"],
         ["a set from nowhere", { restoreFrom: "latest" }, "restoreFrom: there are no backups to restore from"],
         ["a passphrase for nothing", { backupPassphrase: "x" }, "backupPassphrase: is given, but there are no backups"],
         [

@@ -31,8 +31,8 @@ copy_stores() {
 copy_store() {
     if [ $mode = snapshot ]; then cp -a --reflink=always "$1" "$2"; return; fi
     mkdir -p "$2"
-    status=0
-    rsync -a --delete --inplace "$1/" "$2/" || status=$?
+    status=0 # --modify-window: a file that changed twice in a second is another one each time
+    rsync -a --delete --inplace --modify-window=-1 "$1/" "$2/" || status=$?
     case "$status $frozen" in
         "0 "* | "24 no") ;; # 24: files that went away meanwhile, which is what the second pass is for
         *) failed "$1 cannot be copied: rsync ended with $status" ;;
@@ -44,8 +44,9 @@ copy_store() {
 freezers() { # of containers, a file a line
     [ $# -gt 0 ] || return 0
     docker inspect -f '{{.State.Pid}}' "$@" | while read -r pid; do
-        file=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)$(sed -n 's/^0:://p' "/proc/$pid/cgroup" 2>/dev/null)/cgroup.freeze
-        if [ -w "$file" ]; then echo "$file"; fi
+        group=$(sed -n 's/^0:://p' "/proc/$pid/cgroup" 2>/dev/null || true) # one that restarts has no process
+        file=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)$group/cgroup.freeze
+        if [ -n "$group" ] && [ -w "$file" ]; then echo "$file"; fi
     done
 }
 is_held() { grep -qx 'frozen 1' "\${1%freeze}events" 2>/dev/null; }
@@ -66,12 +67,20 @@ release() { for file; do echo 0 >"$file"; done; }
 thaw() { release $(freezers $(docker ps -q --filter "label=forwardemail.stack=$STACK")); }
 # Whoever ends this script in between, even by SIGKILL: the services go on after a time.
 freeze() {
-    writers=$(docker ps -q --filter "label=forwardemail.stack=$STACK" | grep -vxF -e "$database" -e "$cache" -e "$(container_of router)")
+    tries=0
+    until
+        writers=$(docker ps -q --filter "label=forwardemail.stack=$STACK" | grep -vxF -e "$database" -e "$cache" -e "$(container_of router)")
+        # shellcheck disable=SC2086
+        held_writers=$(freezers $writers) held_databases=$(freezers "$database" "$cache")
+        # shellcheck disable=SC2086
+        [ "$(echo $held_writers $held_databases | wc -w)" -eq $(($(echo $writers | wc -w) + 2)) ]
+    do
+        tries=$((tries + 1))
+        [ $tries -le 10 ] || failed "services cannot be held: one restarts again and again (npm run up names it), or the Docker host has no cgroup v2"
+        sleep 1
+    done
     # shellcheck disable=SC2086
-    held_writers=$(freezers $writers) held_databases=$(freezers "$database" "$cache")
-    # shellcheck disable=SC2086
-    [ "$(echo $held_writers $held_databases | wc -w)" -eq $(($(echo $writers | wc -w) + 2)) ] || failed "services cannot be held: the Docker host has no cgroup v2, or this is not the host"
-    setsid sh "$script" thaw-after "$FREEZE_SECONDS" 9>&- </dev/null >/dev/null 2>&1 &
+    setsid sh "$script" thaw-after "$FREEZE_SECONDS" $held_databases $held_writers 9>&- </dev/null >/dev/null 2>&1 &
     watch=$!
     frozen=yes
     began=$(date +%s%N)
@@ -81,6 +90,8 @@ freeze() {
     # shellcheck disable=SC2086
     hold $held_databases
 }
+# About what a dump takes: MongoDB compresses its files.
+dump_bytes() { find "$mongodb" -name '*.wt' -printf '%s\\n' | awk '{ sum += $1 } END { print sum * 5 }'; }
 cut() {
     frozen=no
     mode=copy
@@ -89,8 +100,9 @@ cut() {
         mode=snapshot
         # A clone waits until the file is on disk.
         sync -f "$mongodb" "$redis" "$mailboxes"
+        need_room "$(dump_bytes)" "A backup"
     else
-        need_room "$(bytes_in "$mongodb" "$redis" "$mailboxes")" "A backup on this file system"
+        need_room $(($(bytes_in "$mongodb" "$redis" "$mailboxes") + $(dump_bytes))) "A backup on this file system"
         copy_stores
     fi
     freeze
@@ -106,10 +118,10 @@ cut() {
 }
 
 # --- from the copy ------------------------------------------------------------------------------------------------------------
-# MongoDB on a folder, without a network.
+# MongoDB on a folder, without a network, and without the job that deletes what has expired: it would change what is counted.
 open_mongodb() {
     docker run -d --name "$scratch-mongodb" --network none --user mongodb --cap-drop ALL --security-opt no-new-privileges --memory 1g \\
-        -v "$1:/data/db" -v "$2:/dump" --entrypoint mongod "$MONGODB_IMAGE" --dbpath /data/db --bind_ip 127.0.0.1 --wiredTigerCacheSizeGB 0.25 >/dev/null
+        -v "$1:/data/db" -v "$2:/dump" --entrypoint mongod "$MONGODB_IMAGE" --dbpath /data/db --bind_ip 127.0.0.1 --wiredTigerCacheSizeGB 0.25 --setParameter ttlMonitorEnabled=false >/dev/null
     tries=0
     until in_mongodb 'db.runCommand({ ping: 1 }).ok' >/dev/null 2>&1; do
         tries=$((tries + 1))
@@ -176,11 +188,20 @@ check_weekly() {
 }
 
 # --- what came of it ------------------------------------------------------------------------------------------------------------
-last_success() { jq -r '.lastSuccess // 0' "$here/status.json" 2>/dev/null || echo 0; }
 report() {
-    code=$1 now=$(date +%s)
-    [ "$code" -eq 0 ] && success=$now || success=$(last_success)
-    jq -n --argjson code "$code" --argjson at "$now" --argjson success "$success" --arg set "\${id:-}" --arg error "\${error:-}" \\
+    code=$1 now=$(date +%s) error=''
+    [ "$code" -eq 0 ] || error=$(reason)
+    success=$(jq -r '.lastSuccess // 0' "$here/status.json" 2>/dev/null)
+    success=\${success:-0}
+    [ "\${complete:-no}" = no ] || success=$now # also when what came after it failed
+    if [ "$code" -ne 0 ] && [ $((now - success)) -gt "$ALERT_AFTER" ]; then
+        newest='there is no complete set yet'
+        [ "$success" -eq 0 ] || newest="the newest complete set is of $(date -u -d "@$success")"
+        tell "$newest. The last run failed: $error"
+    elif [ "\${complete:-no}" = yes ] && [ "$code" -ne 0 ]; then
+        tell "a set was made, and then: $error"
+    fi
+    jq -n --argjson code "$code" --argjson at "$now" --argjson success "$success" --arg set "\${id:-}" --arg error "$error" \\
         --argjson seconds $((now - started)) --argjson pauseMs "\${pause:-null}" --argjson added "\${added:-null}" --arg mode "\${mode:-}" \\
         '{exitStatus: $code, at: $at, lastSuccess: $success, set: $set, error: $error, seconds: $seconds, pauseMs: $pauseMs, added: $added, mode: $mode}' >"$here/.status.new"
     mv "$here/.status.new" "$here/status.json"
@@ -189,26 +210,24 @@ report() {
         "forwardemail_backup_duration_seconds \\(.seconds)", "forwardemail_backup_pause_seconds \\((.pauseMs // 0) / 1000)", "forwardemail_backup_added_bytes \\(.added // 0)"' \\
         "$here/status.json" >"$here/.metrics.new"
     mv "$here/.metrics.new" "$here/metrics.prom"
-    if [ "$code" -ne 0 ] && [ $((now - success)) -gt "$ALERT_AFTER" ]; then
-        newest='there is no complete set yet'
-        [ "$success" -eq 0 ] || newest="the newest complete set is of $(date -u -d "@$success")"
-        tell "$newest. The last run failed: \${error:-it was cut short}"
-    fi
 }
 ended() {
     code=$?
     trap - EXIT
+    set +e
     [ "\${frozen:-no}" = no ] || thaw
-    clean
     report "$code"
+    [ "$locked" = no ] || clean
     exit "$code"
 }
 
 run() {
-    started=$(date +%s)
-    take_lock
+    started=$(date +%s) locked=no
     trap ended EXIT
     trap 'exit 143' HUP INT TERM
+    take_lock
+    locked=yes
+    [ "$(state)" != unfinished ] || failed "a restore was cut short, and the data from before it are put aside. Fix: npm run restore -- --undo"
     thaw
     clean
     id=$(date -u +%Y%m%dT%H%M%SZ)
@@ -221,6 +240,7 @@ run() {
     dump
     describe
     upload
+    complete=yes
     note "set $id: $((added / 1024)) KiB new of $(($(jq .bytes "$stage/manifest.json") / 1024)) KiB; the services stood still for $pause ms ($mode)"
     check_weekly
 }

@@ -23,26 +23,28 @@ mongodb=$(folder_of "$MONGODB") redis=$(folder_of "$REDIS") mailboxes=$(folder_o
 acme=''
 [ -z "\${ACME:-}" ] || acme=$(folder_of "$ACME")
 stage=$here/stage # what a run needs only while it runs; gone afterwards
-scratch=$STACK-backup # prefix of its containers
+scratch=$STACK.scratch # prefix of its containers: no other stack's has it
 
 note() { printf '%s\\n' "$*"; }
 warn() { echo "warning: backup: $*" >&2; }
 tell() { # the webhook, if there is one: its URL is a secret, and so in a file
-    [ -e "$here/alert" ] || return 0
+    [ -s "$here/alert" ] || return 0
     jq -cn --arg text "$STACK: backup: $*" '{text: $text}' |
         curl -sS -m 20 -o /dev/null -H 'Content-Type: application/json' -d @- --config "$here/alert" || warn "the webhook could not be told"
 }
 failed() {
-    error=$*
-    echo "error: backup: $error" >&2
+    printf '%s\\n' "$*" >"$here/reason" 2>/dev/null || true # also from a subshell
+    echo "error: backup: $*" >&2
     exit 1
 }
+reason() { cat "$here/reason" 2>/dev/null || echo "it was cut short"; }
 
 for program in docker jq rsync flock setsid; do
     command -v $program >/dev/null || failed "the Docker host has no $program. Fix: install it (apt-get install jq rsync util-linux)"
 done
 
 take_lock() {
+    rm -f "$here/reason"
     exec 9>"$here/.lock"
     flock -n 9 || failed "another backup, drill or restore of this stack is running. Fix: wait for it, or see systemctl status forwardemail-backup"
 }
@@ -140,7 +142,13 @@ open_repository() {
     restic cat config >"$here/answer" 2>"$here/said" </dev/null || status=$?
     case $status in
         0) ;;
-        10) ask init </dev/null ;;
+        10)
+            ask init </dev/null
+            case \${PREVIOUS:-$REPOSITORY} in
+                "$REPOSITORY") ;;
+                *) warn "$REPOSITORY begins empty: the sets before are in $PREVIOUS, and stay there. Fix: if that was not meant, set backups.bucket, endpoint and prefix back" ;;
+            esac
+            ;;
         *) failed "$(meaning $status)" ;;
     esac
 }

@@ -47,13 +47,14 @@ check_parts() {
 user_of() { docker run --rm --network none --entrypoint sh "$2" -c "echo \\$(id -u $1):\\$(id -g $1)"; }
 # Redis itself reads its files, and answers what they say of the set.
 check_redis() {
-    open_redis -v "$stage/set/redis:/from:ro" --tmpfs /scratch:mode=1777 --entrypoint sh "$REDIS_IMAGE" -c \\
-        'cp -r /from/appendonlydir /scratch/ && exec redis-server --dir /scratch --appendonly yes --port 6379 --bind 127.0.0.1'
+    cp -a --reflink=auto "$stage/set/redis" "$stage/redis"
+    open_redis -v "$stage/redis:/data" --entrypoint redis-server "$REDIS_IMAGE" --dir /data --appendonly yes --bind 127.0.0.1
     redis_says "$id" GET forwardemail:backup
     docker rm -f -v "$scratch-redis" >/dev/null
+    rm -rf "$stage/redis"
 }
 # Redis without a network.
-open_redis() { docker run -d --name "$scratch-redis" --network none --user redis --cap-drop ALL --security-opt no-new-privileges --memory 1g "$@" >/dev/null; }
+open_redis() { docker run -d --name "$scratch-redis" --network none --user redis --cap-drop ALL --security-opt no-new-privileges "$@" >/dev/null; }
 redis_says() { # the answer, and to which words
     wanted=$1 tries=0
     shift
@@ -113,10 +114,13 @@ start_on_set() {
 drill_ended() {
     code=$?
     trap - EXIT
+    set +e
     clean
     rm -f "$here/manifest.json"
-    jq -n --argjson code $code --argjson at "$(date +%s)" --arg set "\${id:-}" --arg error "\${error:-}" '{exitStatus: $code, at: $at, set: $set, error: $error}' >"$here/drill.json"
-    [ $code -eq 0 ] || tell "the restore drill failed: \${error:-it was cut short}"
+    error=''
+    [ $code -eq 0 ] || error=$(reason)
+    [ $code -eq 0 ] || tell "the restore drill failed: $error"
+    jq -n --argjson code $code --argjson at "$(date +%s)" --arg set "\${id:-}" --arg error "$error" '{exitStatus: $code, at: $at, set: $set, error: $error}' >"$here/drill.json"
     exit $code
 }
 drill() {
@@ -169,7 +173,8 @@ restore() {
         # Done before: the data are there, and have gone on since.
         if [ "$1" = latest ] || grep -qxF -e "$1" "$here/restored"; then cat "$here/restored.json"; return; fi
     fi
-    # What was begun here was begun on nothing.
+    # What was begun here was begun on nothing, unless services have run on it since.
+    [ -z "$(docker ps -aq --filter "label=forwardemail.stack=$STACK")" ] || rm -f "$here/restoring"
     if [ -e "$here/restoring" ]; then empty "$mongodb" "$redis" "$mailboxes"; fi
     ! has_data || failed "this deployment has data, and restoreFrom is for one that has none. Fix: npm run restore, which keeps what is there; or remove restoreFrom"
     case $1 in
@@ -208,9 +213,12 @@ start_all() {
 store_of() { case $1 in mongodb) echo "$mongodb" ;; redis) echo "$redis" ;; *) echo "$mailboxes" ;; esac; }
 
 set_aside() {
-    rm -rf "$before"
+    rm -rf "$before.gone"
+    [ ! -e "$before" ] || mv "$before" "$before.gone"
     mkdir "$before"
     touch "$before/unfinished"
+    changed=yes # from here on what was there is in $before
+    rm -rf "$before.gone"
     for store in mongodb redis mailboxes; do
         mkdir "$before/$store"
         move "$(store_of $store)" "$before/$store"
@@ -240,13 +248,13 @@ replace() {
     check_parts
     [ "$(tail -n +2 "$stage/set/mailboxes/.forwardemail")" = "$(tail -n +2 "$mailboxes/.forwardemail")" ] ||
         failed "set $id was written with other keys than this deployment has. Fix: restore it into a stack of its own, with restoreFrom"
-    changed=yes
+    stopped=yes
     stop_all
     set_aside
     put_in_place
     start_all
     rm "$before/unfinished"
-    changed=no
+    changed=no stopped=no
     note "set $id is in place; npm run restore -- --undo brings back what was there before"
 }
 replace_ended() {
@@ -255,16 +263,24 @@ replace_ended() {
     if [ "\${changed:-no}" = yes ]; then
         warn "the restore failed, so what was there before is brought back"
         clean
+        stop_all || failed "services do not stop, so nothing is brought back yet. Fix: npm run restore -- --undo"
         bring_back
-        start_all
     fi
+    [ "\${stopped:-no}" = no ] || start_all
     clean
     rm -f "$here/manifest.json"
     exit $code
 }
+# Whether data of before a restore are there, and whether they are all there is: what \`undo\` would bring back.
+state() {
+    if [ -e "$before/unfinished" ]; then echo unfinished
+    elif [ -d "$before" ]; then echo "finished $(date -u -r "$before/mailboxes.moved" '+%Y-%m-%d %H:%M') UTC"
+    else echo none; fi
+}
 undo() {
     take_lock
     [ -d "$before" ] || failed "there is nothing to undo: no restore has replaced data here"
+    touch "$before/unfinished" # if this is cut short, it is to be done again
     stop_all
     bring_back
     start_all
@@ -284,14 +300,14 @@ prune() {
     [ -n "$complete" ] || failed "there is no complete set, so nothing is removed"
     future=$(jq -r --argjson now "$(date +%s)" '.[] | select((.time[0:19] + "Z" | fromdate) > $now + 3600) | .short_id' "$here/answer")
     [ -z "$future" ] || failed "these snapshots are from the future, so nothing is removed: $(echo "$future" | tr '\\n' ' '). Fix: see where they come from (docs/backups.md), and the clocks"
-    # What never became a set, of runs that ended a day ago or earlier.
-    broken=$(jq -r --argjson now "$(date +%s)" '[.[] | .tags[]? | select(startswith("complete=")) | .[9:]] as $complete
-        | .[] | select(([.tags[]? | select(startswith("set=")) | .[4:]] - $complete) != []) | select((.time[0:19] + "Z" | fromdate) < $now - 86400) | .id' "$here/answer")
+    # A set is kept or not by its manifest, and its data with it. What never became a set goes, too: no run is under way, for this has its lock.
     # shellcheck disable=SC2086
-    [ -z "$broken" ] || delete forget $broken
-    # The two snapshots of a set have the same time, so both groups keep the same sets.
+    delete forget --group-by host,paths --path /manifest.json $KEEP
+    ask snapshots --json </dev/null
+    orphans=$(jq -r '[.[] | .tags[]? | select(startswith("complete=")) | .[9:]] as $complete
+        | .[] | select(([.tags[]? | select(startswith("set=")) | .[4:]] - $complete) != []) | .id' "$here/answer")
     # shellcheck disable=SC2086
-    delete forget --group-by host,paths $KEEP
+    [ -z "$orphans" ] || delete forget $orphans
     delete prune
     note "$(echo "$complete" | wc -l) sets before, $(sets </dev/null | wc -l) now"
 }
@@ -310,7 +326,13 @@ case $command in
     open) open_repository ;;
     run) run ;;
     thaw) thaw ;;
-    thaw-after) sleep "$1"; thaw ;;
+    thaw-after) # seconds, freezers: without Docker, which may not answer by then
+        sleep "$1"
+        shift
+        release "$@"
+        ;;
+    state) state ;;
+    told) cat "$here/told" 2>/dev/null || true ;;
     sets) sets ;;
     drill) drill "$@" ;;
     restore) restore "$1" ;;

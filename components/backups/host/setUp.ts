@@ -12,20 +12,23 @@ here=$(folder_of "$BACKUP")`;
 
 /**
  * Opens the repository, or makes it in an empty bucket: wrong keys, region, bucket, passphrase or clock are found here, before there is
- * anything to back up. Installs what the script needs where the program sets up the host. Reads BACKUP and PACKAGES.
+ * anything to back up. Installs what the script needs where the program sets up the host. Reads BACKUP, PACKAGES and REPOSITORY, which it prints.
  */
 export const OPEN = `set -eu
+PREVIOUS=\${PULUMI_COMMAND_STDOUT:-}
+export PREVIOUS
 ${APT}
 if [ "\${PACKAGES:-}" = install ]; then
 ${needPrograms("curl jq rsync flock", "curl jq rsync util-linux")}
 fi
 ${HERE}
 printf 'DOCKER_HOST=%s\\nexport DOCKER_HOST\\n' "$DOCKER_HOST" >"$here/docker.conf"
-sh "$here/backup" open </dev/null`;
+sh "$here/backup" open </dev/null
+printf %s "$REPOSITORY"`;
 
 const IN_BACKGROUND = ["TimeoutStartSec=12h", "Nice=10", "IOSchedulingClass=idle"];
 
-/** Puts the timers on the host. Reads BACKUP, HOURS (between two sets), JITTER (seconds) and DRILL (never, weekly or monthly). */
+/** Puts the timers on the host. Reads BACKUP, HOURS (between two sets), WHEN (the same for systemd), JITTER (seconds) and DRILL (never, weekly or monthly). */
 export const SCHEDULE = `set -eu
 ${HERE}
 ${writeTimed({
@@ -33,7 +36,7 @@ ${writeTimed({
     description: "Back up the mail server",
     run: "/bin/sh $here/backup run",
     service: ["# Also when it was killed: the services must not stay held.", "ExecStopPost=/bin/sh $here/backup thaw", ...IN_BACKGROUND],
-    timer: { description: "A set of backups every $HOURS hours", when: ["*-*-* 00/$HOURS:00:00", "$JITTER"] },
+    timer: { description: "A set of backups every $HOURS hours", when: ["$WHEN", "$JITTER"] },
     expand: true,
 })}
 ${writeTimed({

@@ -13,7 +13,7 @@ gather() {
     stored=$(newest_of sqlite-backups 'sqlite-backup-*.tgz')
     check_folder
     id=$(date -u +%Y%m%dT%H%M%SZ)
-    note "taking over what was backed up at $(stamp_of "$dumped"); what came later is not in it" >&2
+    printf '%s\\n' "Taken over: what was backed up at $(stamp_of "$dumped"). What came later is not in it." >"$here/told"
     need_room $(($(bytes_in "$dumped") * 20 + $(bytes_in "$cached") * 4 + $(bytes_in "$stored") * 3)) "Taking over $from"
     mkdir -p "$stage/set/mailboxes" "$stage/set/redis"
     gather_secrets
@@ -56,7 +56,7 @@ gather_secrets() {
     [ -z "$(setting IMAGE_TAG | grep '^v\\{0,1\\}[0-9]' || true)" ] || not_newer forwardemail "$(setting IMAGE_TAG)" "$FORWARDEMAIL_TAG" version
     selector=$(setting DKIM_KEY_SELECTOR) dkim=$from/ssl/dkim.key
     if [ ! -e "$dkim" ]; then
-        warn "$dkim is missing, so the key of the server's own mail is made anew: publish its record"
+        echo "$dkim is missing, so the key of the server's own mail was made anew: publish its record." >>"$here/told"
         dkim=/dev/null
     elif [ "\${selector:-default}" != "$DKIM_SELECTOR" ]; then
         failed "the old installation signs with the selector \${selector:-default}, and this deployment with $DKIM_SELECTOR. Fix: set dkim to {\${selector:-default}: active}"
@@ -82,7 +82,10 @@ gather_redis() {
     open_redis -v "$stage/set/redis:/data" --entrypoint redis-server "$REDIS_IMAGE" --dir /data --save '' --appendonly no --bind 127.0.0.1
     redis_says OK SET forwardemail:backup "$id"
     redis_says OK CONFIG SET appendonly yes
+    tries=0
     until docker exec "$scratch-redis" redis-cli INFO persistence | tr -d '\\r' | grep -xc -e aof_rewrite_in_progress:0 -e aof_rewrite_scheduled:0 -e aof_last_bgrewrite_status:ok | grep -qx 3; do
+        tries=$((tries + 1))
+        [ $tries -le 1200 ] || failed "Redis cannot write what it read from $cached: $(docker logs --tail 3 "$scratch-redis" 2>&1 | tail -c 300)"
         sleep 0.5
     done
     docker stop -t 60 "$scratch-redis" >/dev/null

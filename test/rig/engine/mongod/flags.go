@@ -34,6 +34,12 @@ func parseFlags(args []string) options {
 	flags.BoolVar(&o.auth, "auth", false, "refuse clients without a login")
 	flags.BoolVar(&o.quiet, "quiet", false, "log errors only")
 	flags.Float64Var(&o.cacheSize, "wiredTigerCacheSizeGB", 0, "accepted, without effect")
+	flags.Func("setParameter", "ttlMonitorEnabled=false only: nothing expires here", func(value string) error {
+		if value != "ttlMonitorEnabled=false" {
+			return fmt.Errorf("unknown parameter %q", value)
+		}
+		return nil
+	})
 	_ = flags.Parse(args) // ExitOnError
 	if flags.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "mongod: too many positional options:", flags.Args())
