@@ -56,7 +56,7 @@ export function checkBackups({ backups, restoreFrom, profile }: Config, raw: Raw
         if (restoreFrom) report("restoreFrom", "there are no backups to restore from", "set backups, or remove restoreFrom");
         for (const key of ["backupSecretKey", "backupPruneSecretKey", "backupPassphrase", "backupCanaryPassword"].filter((key) => raw[key]))
             report(key, "is given, but there are no backups", "set backups, or remove it");
-        if (raw.backups && Object.keys(JSON.parse(raw.backups) as object).length > 0)
+        if (raw.backups && Object.keys((JSON.parse(raw.backups) as object | null) ?? {}).length > 0)
             report("backups.provider", "is missing, wanted s3, aws or r2", "pulumi config set --path backups.provider s3");
         return problems;
     }
