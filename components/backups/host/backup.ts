@@ -92,7 +92,7 @@ freeze() {
 }
 # About what a dump takes: MongoDB compresses its files.
 dump_bytes() { find "$mongodb" -name '*.wt' -printf '%s\\n' | awk '{ sum += $1 } END { print sum * 5 }'; }
-cut() {
+copy_at_one_moment() {
     frozen=no
     mode=copy
     mkdir -p "$stage/set"
@@ -236,7 +236,7 @@ run() {
     ask unlock # locks of runs that were killed
     patience=\${PATIENCE:-86400} # restic itself tries for a quarter of an hour
     mark_parts
-    cut
+    copy_at_one_moment
     dump
     describe
     upload
