@@ -39,15 +39,17 @@ async function main(): Promise<void> {
         },
     });
     if (values.help) return void process.stdout.write(HELP);
-    const { stack: name, set = "latest", undo } = values;
+    const { stack: name, undo } = values;
     const log = (line: string) => console.log(line);
     const session = await openStack(name, values.rehearse, log);
+    const begun = session.settings.backups?.restoreFrom;
+    const set = values.set ?? begun ?? "latest";
     const resources = await resourcesOf(session.stack);
     const runs = resources.some(({ type }) => type.startsWith("docker:index/container"));
     if (!runs && undo) throw new Error(`Stack ${name} does not run. Fix: npm run up -- --stack ${name}, then undo.`);
     if (!runs) mustHaveBucket(session, resources);
-    // One that was begun and not finished has both in its file.
-    if (!runs || (session.settings.backups?.restoreFrom && values.set === undefined && !undo)) return begin(name, set, session, log);
+    // One that was begun and not finished still says so in its file.
+    if (!runs || (begun && values.set === undefined && !undo)) return begin(name, set, session, log);
     const host = await backupHost(session, name);
     const state = askScript(host, ["state"]).trim();
     if (undo && state === "none") throw new Error("There is nothing to undo: no restore has replaced data here.");

@@ -747,5 +747,6 @@ if (isLong && !isReal)
         const file = readFileSync(FILE, "utf8");
         expect(file).toMatch(/^ {2}forwardemail:restoredSecrets:\n {4}secure: /m);
         expect(file).not.toContain("restoreFrom");
+        expect(command("up", "--yes").status).toBe(0); // what brought the set is taken out
         expect(command("up", "--yes").text).toContain("Nothing to change");
     });
