@@ -233,7 +233,8 @@ restart_behind() {
         { echo "warning: certificate: $name gets no twin: $(head -c 200 "$work/twin" 2>/dev/null)" >&2; restart "$1"; return; }
     docker start "$name-twin" >/dev/null
     done=0
-    if healthy "$name-twin"; then restart "$1" || done=1; else echo "the twin of $name did not become healthy" >&2; done=1; fi
+    # Each time the router has to learn who is there before the other goes: it keeps addresses for up to two seconds (\`valid=1s\`, in whole seconds).
+    if healthy "$name-twin"; then sleep 2; restart "$1" || done=1; sleep 2; else echo "the twin of $name did not become healthy" >&2; done=1; fi
     docker stop "$name-twin" >/dev/null
     docker rm -f "$name-twin" >/dev/null
     return $done
