@@ -298,28 +298,6 @@ test("a Docker that does not answer is named with its fix, and nothing is create
     await stack.workspace.removeStack("nowhere", { force: true });
 });
 
-describe("other keys", () => {
-    test("over existing data are refused before any container is touched", async () => {
-        const before = world
-            .running()
-            .map((c) => c.id)
-            .sort();
-        const { stack } = world.session;
-        await stack.setConfig("forwardemail:helperEncryptionKey", { value: "0therKey0therKey0therKey0therKey", secret: true });
-        const refused = await world.session.stack.up().catch((error: Error) => error);
-        expect(refused).toBeInstanceOf(Error);
-        expect((refused as Error).message).toMatch(/REFUSED: the (mailboxes|mongodb|redis) data \(it was written with other keys/);
-        expect(
-            world
-                .running()
-                .map((c) => c.id)
-                .sort(),
-        ).toEqual(before);
-        expect((await world.up()).ok).toBe(true); // world.up writes the config anew, without the key
-        expect(await inbox("over IPv4")).toBeDefined();
-    });
-});
-
 describe("down and up again", () => {
     test("down leaves data and keys and nothing else", async () => {
         await remove(world.session, false, (line) => world.log.push(line));

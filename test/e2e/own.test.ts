@@ -366,16 +366,17 @@ describe.skipIf(isReal)("backups", () => {
         expect(JSON.parse(place.shell(`cat ${data}/backup/drill.json`))).toMatchObject({ exitStatus: 0, set });
     });
 
-    test("one that is killed leaves nothing held and no set", () => {
-        const before = sets();
-        const waitUntil = (what: string) => place.shell(`timeout 60 sh -c ${quote(`until ${what}; do sleep 0.01; done`)}`);
-        place.shell("systemctl start --no-block forwardemail-backup");
-        waitUntil(`${held} >/dev/null`);
-        place.shell("systemctl kill -s KILL forwardemail-backup");
-        waitUntil("systemctl show -p ActiveState --value forwardemail-backup | grep -qE '^(failed|inactive)'");
-        expect(place.shell(`${held} || true`)).toBe("");
-        expect(sets()).toEqual(before);
-    });
+    if (isLong)
+        test("one that is killed leaves nothing held and no set", () => {
+            const before = sets();
+            const waitUntil = (what: string) => place.shell(`timeout 60 sh -c ${quote(`until ${what}; do sleep 0.01; done`)}`);
+            place.shell("systemctl start --no-block forwardemail-backup");
+            waitUntil(`${held} >/dev/null`);
+            place.shell("systemctl kill -s KILL forwardemail-backup");
+            waitUntil("systemctl show -p ActiveState --value forwardemail-backup | grep -qE '^(failed|inactive)'");
+            expect(place.shell(`${held} || true`)).toBe("");
+            expect(sets()).toEqual(before);
+        });
 
     test("a set can be made, looked at and, with the operator's key, removed from here", () => {
         const made = command("backup");
@@ -600,20 +601,21 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
         });
 
     // Other failures of a renewal, with a stand-in for lego: test/unit/renew.test.ts.
-    test("a key file that a power cut emptied is mended, and a certificate that would lack a name leaves what works in place", async () => {
-        const before = (await served443("")).fingerprint256;
-        place.shell(`: > ${data}/keys/tls/privkey.pem`);
-        expect(await renew("")).toMatchObject({ status: 0, said: expect.stringContaining("installed a certificate") });
-        expect([...(await onEveryPort())]).toEqual([before]);
-        const zone = { [HOST]: command("output", "zone", HOST).text };
-        await internet.dns.load({ [HOST]: zone[HOST].replace(/^mta-sts\..*\s(A|AAAA)\s.*$/gm, "") });
-        expect(await renew()).toMatchObject({
-            status: 1,
-            said: expect.stringMatching(/stays as it is.*mta-sts\.own\.example\.test: has no address/),
+    if (isLong)
+        test("a key file that a power cut emptied is mended, and a certificate that would lack a name leaves what works in place", async () => {
+            const before = (await served443("")).fingerprint256;
+            place.shell(`: > ${data}/keys/tls/privkey.pem`);
+            expect(await renew("")).toMatchObject({ status: 0, said: expect.stringContaining("installed a certificate") });
+            expect([...(await onEveryPort())]).toEqual([before]);
+            const zone = { [HOST]: command("output", "zone", HOST).text };
+            await internet.dns.load({ [HOST]: zone[HOST].replace(/^mta-sts\..*\s(A|AAAA)\s.*$/gm, "") });
+            expect(await renew()).toMatchObject({
+                status: 1,
+                said: expect.stringMatching(/stays as it is.*mta-sts\.own\.example\.test: has no address/),
+            });
+            await internet.dns.load(zone);
+            expect((await served443("")).fingerprint256).toBe(before);
         });
-        await internet.dns.load(zone);
-        expect((await served443("")).fingerprint256).toBe(before);
-    });
 
     if (isLong)
         test("by DNS-01 it has a wildcard too, and the next DKIM key takes over without a gap", async () => {
@@ -645,12 +647,13 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
             );
         });
 
-    test("an authority that is gone leaves it in place too", async () => {
-        const before = (await served443("")).fingerprint256;
-        await internet.ca.stop();
-        expect(await renew()).toMatchObject({ status: 1, said: expect.stringContaining("the authority gave none, and the old one stays") });
-        expect((await served443("")).fingerprint256).toBe(before);
-    });
+    if (isLong)
+        test("an authority that is gone leaves it in place too", async () => {
+            const before = (await served443("")).fingerprint256;
+            await internet.ca.stop();
+            expect(await renew()).toMatchObject({ status: 1, said: expect.stringContaining("the authority gave none, and the old one stays") });
+            expect((await served443("")).fingerprint256).toBe(before);
+        });
 });
 
 test("many mistakes are told at once, before anything is touched", () => {
@@ -663,21 +666,22 @@ test("many mistakes are told at once, before anything is touched", () => {
     expect(running().map((c) => c.id)).toEqual(before);
 });
 
-test("down leaves the data; data without its mark is refused until it is adopted", () => {
-    const key = path.join(userInfo().homedir, ".forwardemail", `${NAME}-main`, "key");
-    if (place.sshKey) expect(statSync(key).mode & 0o777).toBe(0o600);
-    expect(command("down").status).toBe(0);
-    expect(existsSync(path.dirname(key))).toBe(false);
-    expect(place.shell("docker ps -aq")).toBe("");
-    expect(listed(`${data}/mongodb`)).toContain(".forwardemail");
-    place.shell(`rm ${data}/mongodb/.forwardemail`);
-    const refused = command("up", "--yes");
-    expect(refused.status).toBe(1);
-    expect(refused.text).toMatch(/REFUSED: the mongodb data \(it holds files but no mark of a deployment\)/);
-    expect(running()).toEqual([]);
-    writeConfig({ ...config, "forwardemail:data": { directory: data, device: place.device, adopt: true } });
-    expect(command("up", "--yes").status).toBe(0);
-});
+if (isLong)
+    test("down leaves the data; data without its mark is refused until it is adopted", () => {
+        const key = path.join(userInfo().homedir, ".forwardemail", `${NAME}-main`, "key");
+        if (place.sshKey) expect(statSync(key).mode & 0o777).toBe(0o600);
+        expect(command("down").status).toBe(0);
+        expect(existsSync(path.dirname(key))).toBe(false);
+        expect(place.shell("docker ps -aq")).toBe("");
+        expect(listed(`${data}/mongodb`)).toContain(".forwardemail");
+        place.shell(`rm ${data}/mongodb/.forwardemail`);
+        const refused = command("up", "--yes");
+        expect(refused.status).toBe(1);
+        expect(refused.text).toMatch(/REFUSED: the mongodb data \(it holds files but no mark of a deployment\)/);
+        expect(running()).toEqual([]);
+        writeConfig({ ...config, "forwardemail:data": { directory: data, device: place.device, adopt: true } });
+        expect(command("up", "--yes").status).toBe(0);
+    });
 
 test("images:update asks a real registry for digests, names a tag that is not there and does not keep it", () => {
     const { lockFile } = place.overlay["forwardemail:images"] as { lockFile: string };

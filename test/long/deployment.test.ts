@@ -84,3 +84,19 @@ test("an image that the registry lost is named with its fix, and what runs goes 
     expect(world.running().map((c) => c.id)).toEqual(before);
     expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
 });
+
+test("other keys over existing data are refused before any container is touched", async () => {
+    const ids = () =>
+        world
+            .running()
+            .map((c) => c.id)
+            .sort();
+    const before = ids();
+    const { stack } = world.session;
+    await stack.setConfig("forwardemail:helperEncryptionKey", { value: "0therKey0therKey0therKey0therKey", secret: true });
+    const refused = await stack.up().catch((error: Error) => error);
+    expect(refused).toBeInstanceOf(Error);
+    expect((refused as Error).message).toMatch(/REFUSED: the (mailboxes|mongodb|redis) data \(it was written with other keys/);
+    expect(ids()).toEqual(before);
+    expect((await world.up()).ok).toBe(true); // world.up writes the config anew, without the key
+});
