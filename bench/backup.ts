@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { parseArgs } from "node:util";
 import { backupHost, askScript } from "../operate/backupHost";
 import { converge } from "../operate/converge";
 import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../operate/rehearsal";
@@ -11,7 +10,7 @@ import { WORK } from "../operate/workspace";
 import { type Bucket, startBucket } from "../test/e2e/bucket";
 import { startAgent } from "../test/rig/agent";
 import { type Vps, removeVps, startVps } from "../test/rig/vps";
-import { median } from "./report";
+import { median, readRounds } from "./report";
 
 const HELP = `npm run bench:backup [-- --rounds N]
 
@@ -39,10 +38,8 @@ interface Figures {
 }
 
 async function main(): Promise<void> {
-    const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" }, help: { type: "boolean", short: "h" } } });
-    const rounds = Number(values.rounds);
-    if (values.help) return void process.stdout.write(HELP);
-    if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds: got ${values.rounds}, wanted a whole number from 1 on.`);
+    const rounds = readRounds(HELP);
+    if (rounds === undefined) return;
     const rehearsal = await startRehearsal(hostName("bench"), DIRECTORY, console.log);
     try {
         const all: Figures[] = [];
@@ -99,9 +96,7 @@ async function measure(rehearsal: Rehearsal, device: string | undefined, rounds:
             figures.next.push(await backup());
             const target = await backupHost(session, STACK);
             figures.drill.push(timed(() => askScript(target, ["drill"])));
-            figures.copy.push(
-                run(`rm -rf ${DATA}/reference; mkdir ${DATA}/reference; cp -a --reflink=never ${stores} ${DATA}/reference; sync -f ${DATA}`),
-            );
+            figures.copy.push(run(`mkdir ${DATA}/reference; cp -a --reflink=never ${stores} ${DATA}/reference; sync -f ${DATA}`));
             vps.run(`rm -rf ${DATA}/reference`);
             figures.pack.push(run(`tar -c ${stores} 2>/dev/null | zstd -q -f -o ${DATA}/reference.zst; sync -f ${DATA}`));
             figures.unpack.push(run(`mkdir ${DATA}/reference; zstd -dc ${DATA}/reference.zst | tar -x -C ${DATA}/reference; sync -f ${DATA}`));

@@ -1,3 +1,4 @@
+import { parseArgs } from "node:util";
 import type { Load } from "./load/program";
 
 /** Seconds by what was measured, a reading each round. */
@@ -80,6 +81,15 @@ function line({ what, ours, reference, unit, target, over }: Row): string {
 function shown(values: number[], unit: Row["unit"]): string {
     const text = (value: number) => value.toFixed(unit === "s" ? 1 : 0);
     return `${text(median(values))} ${unit} (${text(Math.min(...values))}–${text(Math.max(...values))})`;
+}
+
+/** What a bench is told: how often. Undefined where only its help was asked for, which is printed. */
+export function readRounds(help: string): number | undefined {
+    const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" }, help: { type: "boolean", short: "h" } } });
+    const rounds = Number(values.rounds);
+    if (values.help) return void process.stdout.write(help);
+    if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds: got ${values.rounds}, wanted a whole number from 1 on.`);
+    return rounds;
 }
 
 export function median(values: number[]): number {

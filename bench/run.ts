@@ -2,7 +2,6 @@ import { spawnSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { parseArgs } from "node:util";
 import * as auto from "@pulumi/pulumi/automation";
 import { converge } from "../operate/converge";
 import { docker } from "../operate/health";
@@ -15,7 +14,7 @@ import { bareProgram, bareRest } from "./bare";
 import { Probes, composeFile } from "./compose";
 import { Graph, readGraph } from "./graph";
 import { measureLoad } from "./load/measure";
-import { Readings, report } from "./report";
+import { Readings, readRounds, report } from "./report";
 import { SshBench } from "./ssh";
 
 const HELP = `npm run bench [-- --rounds N]
@@ -41,10 +40,8 @@ const COMPOSE = {
 };
 
 async function main(): Promise<void> {
-    const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" }, help: { type: "boolean", short: "h" } } });
-    const rounds = Number(values.rounds);
-    if (values.help) return void process.stdout.write(HELP);
-    if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds: got ${values.rounds}, wanted a whole number from 1 on.`);
+    const rounds = readRounds(HELP);
+    if (rounds === undefined) return;
     const rehearsal = await startRehearsal(hostName(STACK), DIRECTORY, console.log);
     const compose = await build(COMPOSE, console.log);
     try {

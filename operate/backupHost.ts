@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { overSsh } from "../components/server/connection";
 import { sourceOf } from "../components/services/files";
 import { BackupSettings, ServerSettings } from "../components/settings/settings";
-import { located } from "./machines";
+import { hasContainers, located } from "./machines";
 import { Session } from "./session";
 
 /** Where a stack's backups are made: the server whose script is run. */
@@ -45,7 +45,7 @@ export async function refuseHalfRestored(
     resources: Array<{ type: string }>,
 ): Promise<string | undefined> {
     const { backups } = session.settings;
-    if (!backups || !resources.some(({ type }) => type.startsWith("docker:index/container"))) return undefined;
+    if (!backups || !hasContainers(resources)) return undefined;
     try {
         const [server] = (await located(session.stack, session.settings)).servers;
         if (askScript({ session, server, backups }, ["state"]).trim() !== "unfinished") return undefined;

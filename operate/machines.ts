@@ -27,6 +27,10 @@ export async function stateOf(stack: auto.Stack): Promise<State> {
 
 export const resourcesOf = async (stack: auto.Stack): Promise<StateResource[]> => (await stateOf(stack)).resources;
 
+/** Whether services of the stack were ever started. */
+export const hasContainers = (resources: Array<{ type: string }>): boolean =>
+    resources.some(({ type }) => type === "docker:index/container:Container");
+
 /** Outputs of the stack as the state has them; those that are secret stay wrapped. */
 export async function outputsOf(stack: auto.Stack): Promise<Record<string, unknown>> {
     return outputsIn(await resourcesOf(stack));

@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { setsOf } from "./backup";
 import { BackupHost, askScript, backupHost, runScript } from "./backupHost";
 import { converge } from "./converge";
-import { resourcesOf } from "./machines";
+import { hasContainers, resourcesOf } from "./machines";
 import { DEV, Session, openExisting, openSession } from "./session";
 import { readProject, readStackFile, settingsFrom } from "./stackFile";
 import { summary } from "./summary";
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     const begun = session.settings.backups?.restoreFrom;
     const set = values.set ?? begun ?? "latest";
     const resources = await resourcesOf(session.stack);
-    const runs = resources.some(({ type }) => type.startsWith("docker:index/container"));
+    const runs = hasContainers(resources);
     if (!runs && undo) throw new Error(`Stack ${name} does not run. Fix: npm run up -- --stack ${name}, then undo.`);
     if (!runs) mustHaveBucket(session, resources);
     // One that was begun and not finished still says so in its file.

@@ -67,38 +67,46 @@ export function checkBackups({ backups, restoreFrom, profile }: Config, raw: Raw
     for (const [key, providers] of Object.entries(OF_ONE))
         if (backups[key as keyof Backups] !== undefined && !providers.includes(provider))
             report(`backups.${key}`, `means nothing with provider ${provider}`, `remove it, or set provider to ${providers.join(" or ")}`);
-    if (provider === "s3") problems.push(...checkKeys(backups, raw));
+    if (provider === "s3") {
+        if (!raw.backupSecretKey) report("backupSecretKey", "is missing, wanted the secret of backups.accessKeyId", secret("backupSecretKey"));
+        problems.push(...checkPair(backups, raw, PRUNER));
+    }
     if (provider === "r2" && !raw.cloudflareToken)
         report("cloudflareToken", "is missing, wanted a token that may write R2 storage and the account's API tokens", secret("cloudflareToken"));
     if (restoreFrom && !restoreFrom.startsWith("/") && !raw.backupPassphrase)
         report("backupPassphrase", "is missing, wanted the passphrase that the set was made with", secret("backupPassphrase"));
     const { canary } = backups;
-    if (canary && !raw.backupCanaryPassword)
-        report("backupCanaryPassword", "is missing, wanted the password of the alias backups.canary", secret("backupCanaryPassword"));
-    if (!canary && raw.backupCanaryPassword)
-        report(
-            "backups.canary",
-            "is missing, wanted the address of the alias whose password is backupCanaryPassword",
-            "set it, or remove the password",
-        );
+    problems.push(...checkPair(backups, raw, CANARY));
     if (canary && profile !== "full") report("backups.canary", `means nothing with profile ${profile}: there are no mailboxes`, "remove it");
     if (backups.rpo !== undefined && backups.rpo < parseInt(backups.every))
         report("backups.rpo", `got ${backups.rpo} hours, wanted no less than backups.every (${backups.every})`, "raise it, or make sets more often");
     return problems;
 }
 
-function checkKeys({ pruneAccessKeyId }: Backups, raw: RawConfig): Problem[] {
-    const problems: Problem[] = [];
-    const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
-    const secret = (key: string) => `pulumi config set --secret ${key}`;
-    if (!raw.backupSecretKey) report("backupSecretKey", "is missing, wanted the secret of backups.accessKeyId", secret("backupSecretKey"));
-    if (pruneAccessKeyId && !raw.backupPruneSecretKey)
-        report("backupPruneSecretKey", "is missing, wanted the secret of backups.pruneAccessKeyId", secret("backupPruneSecretKey"));
-    if (!pruneAccessKeyId && raw.backupPruneSecretKey)
-        report(
-            "backups.pruneAccessKeyId",
-            "is missing, wanted the id of the key whose secret is backupPruneSecretKey",
-            "pulumi config set --path backups.pruneAccessKeyId ID",
-        );
-    return problems;
+/** A key of `backups`, and the secret that belongs to it. */
+interface Pair {
+    key: "pruneAccessKeyId" | "canary";
+    secret: string;
+    /** What the secret is, of what. */
+    is: string;
+    /** What the key is, and how it is set. */
+    wanted: string;
+    fix: string;
+}
+
+const CANARY: Pair = {
+    ...{ key: "canary", secret: "backupCanaryPassword", is: "the password of the alias backups.canary" },
+    ...{ wanted: "the address of the alias whose password is backupCanaryPassword", fix: "set it, or remove the password" },
+};
+const PRUNER: Pair = {
+    ...{ key: "pruneAccessKeyId", secret: "backupPruneSecretKey", is: "the secret of backups.pruneAccessKeyId" },
+    wanted: "the id of the key whose secret is backupPruneSecretKey",
+    fix: "pulumi config set --path backups.pruneAccessKeyId ID",
+};
+
+/** One without the other means nothing. */
+function checkPair(backups: Backups, raw: RawConfig, { key, secret, is, wanted, fix }: Pair): Problem[] {
+    if (backups[key] && !raw[secret]) return [{ key: secret, message: `is missing, wanted ${is}`, fix: `pulumi config set --secret ${secret}` }];
+    if (!backups[key] && raw[secret]) return [{ key: `backups.${key}`, message: `is missing, wanted ${wanted}`, fix }];
+    return [];
 }

@@ -102,10 +102,13 @@ start_on_set() {
         curl -sS --fail-with-body --unix-socket "\${DOCKER_HOST#unix://}" -H 'Content-Type: application/json' -d @- -o "$here/answer" "http://docker/containers/create?name=$scratch-$1" ||
         failed "$1 cannot be started beside what runs: $(head -c 300 "$here/answer")"
     docker start "$scratch-$1" >/dev/null
+    becomes_healthy "$scratch-$1" 120 || failed "$1 does not start on set $id: $(docker logs --tail 3 "$scratch-$1" 2>&1 | tail -c 300)"
+}
+becomes_healthy() { # container, seconds
     tries=0
-    until [ "$(docker inspect -f '{{.State.Health.Status}}' "$scratch-$1")" = healthy ]; do
+    until [ "$(docker inspect -f '{{.State.Health.Status}}' "$1" 2>/dev/null)" = healthy ]; do
         tries=$((tries + 1))
-        [ $tries -le 240 ] || failed "$1 does not start on set $id: $(docker logs --tail 3 "$scratch-$1" 2>&1 | tail -c 300)"
+        [ $tries -le $(($2 * 2)) ] || return 1
         sleep 0.5
     done
 }
@@ -204,10 +207,7 @@ stop_all() {
 }
 start_all() {
     for service in mongodb redis; do containers_of "$service" -a; done | xargs -r docker start >/dev/null
-    for service in mongodb redis; do
-        tries=0
-        until [ "$(docker inspect -f '{{.State.Health.Status}}' "$(containers_of $service -a)" 2>/dev/null)" = healthy ] || [ $tries -ge 120 ]; do tries=$((tries + 1)); sleep 0.5; done
-    done
+    for service in mongodb redis; do becomes_healthy "$(containers_of $service -a)" 60 || true; done # the next up tells
     for service in $WRITERS; do containers_of "$service" -a; done | xargs -r docker start >/dev/null
 }
 store_of() { case $1 in mongodb) echo "$mongodb" ;; redis) echo "$redis" ;; *) echo "$mailboxes" ;; esac; }
