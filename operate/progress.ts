@@ -76,7 +76,7 @@ export function knownFix(error: string): string | undefined {
 const FIXES = [
     {
         sign: /Host key verification failed/,
-        fix: "the server showed another key than servers[].hostKey: if it was installed anew, set its new key (ssh-keyscan, compared with the provider's console); if not, somebody else answers in its place",
+        fix: "the server showed another key than servers[].hostKey: if it was installed anew, set its new key (ssh-keyscan, compared with the provider's console); if not, somebody else answers in its place. It is set already? What is being taken away was set up on the old machine: leave it in the config for one `up`",
     },
     {
         sign: /Permission denied \(publickey/,

@@ -146,7 +146,8 @@ export class Backups extends pulumi.ComponentResource {
         const { settings, backups, bucket } = this.args;
         const { name } = settings;
         const place = (role: string) => sourceOf(role, { name, directory: settings.data.directory });
-        const { cpus, uploadKiB, rpoHours, keep } = backups;
+        const { cpus, uploadKiB, rpoHours, keep, store } = backups;
+        const lockDays = store.provider === "r2" ? store.lockDays : undefined; // S3 hides what a lock holds; R2 refuses
         const options = [...["-o", `s3.bucket-lookup=${this.lookup}`], ...(uploadKiB ? ["--limit-upload", String(uploadKiB)] : [])];
         const values: Record<string, pulumi.Input<string>> = {
             STACK: name,
@@ -166,7 +167,7 @@ export class Backups extends pulumi.ComponentResource {
             REPOSITORY: this.url,
             ENDPOINT: bucket.endpoint,
             BUCKET: bucket.name,
-            ...(backups.store.provider === "s3" ? { VERSIONS: "needed" } : {}), // a bucket of ours has them, or a lock in their place
+            ...(store.provider === "s3" ? { VERSIONS: "needed" } : {}), // a bucket of ours has them, or a lock in their place
             BUCKET_LOOKUP: this.lookup,
             ...(bucket.region ? { REGION: bucket.region } : {}),
             OPTIONS: pulumi.output(bucket.region).apply((region) => [...(region ? ["-o", `s3.region=${region}`] : []), ...options].join(" ")),
@@ -174,9 +175,11 @@ export class Backups extends pulumi.ComponentResource {
             LIMITS: `--cpus ${cpus} --memory 1g`,
             ALERT_AFTER: String(rpoHours * 3600),
             FREEZE_SECONDS: "120",
-            KEEP: Object.entries(keep)
-                .map(([unit, time]) => `--keep-within-${unit} ${time}`)
-                .join(" "),
+            KEEP: [
+                ...Object.entries(keep).map(([unit, time]) => `--keep-within-${unit} ${time}`),
+                ...(lockDays ? [`--keep-within ${lockDays}d`] : []),
+            ].join(" "),
+            ...(lockDays ? { LOCK_DAYS: String(lockDays) } : {}),
             WRITERS: servicesOf(settings.profile)
                 .filter((service) => !["mongodb", "redis", "router"].includes(service))
                 .join(" "),

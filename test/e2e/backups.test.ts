@@ -250,10 +250,16 @@ if (isLong)
             return spawnSync("sh", [path.join(folder(), "backup"), "prune"], { input, encoding: "utf8" });
         };
 
-        test("needs the key of whoever prunes, keeps the last set of a day, and leaves no credentials", () => {
+        test("needs the key of whoever prunes, keeps the last set of a day, and leaves no credentials", async () => {
             const before = sets();
             expect(before.length).toBeGreaterThan(1);
-            appendFileSync(path.join(folder(), "backup.conf"), "KEEP='--keep-within-daily 7d'\n"); // however late in the hour it is
+            const conf = path.join(folder(), "backup.conf");
+            const snapshots = async () => (await bucket.s3.list(bucket.name, `${PREFIX}/snapshots/`)).length;
+            const all = await snapshots();
+            appendFileSync(conf, "LOCK_DAYS=7\nKEEP='--keep-within-daily 1d --keep-within 7d'\n"); // on R2, whose lock would refuse
+            expect(prune(bucket.pruner).status).toBe(0);
+            expect(await snapshots()).toBe(all);
+            appendFileSync(conf, "LOCK_DAYS=0\nKEEP='--keep-within-daily 7d'\n"); // however late in the hour it is
             expect(prune(bucket.server).stderr).toMatch(/the key may not delete in the bucket/);
             expect(sets()).toEqual(before);
             expect(prune(bucket.pruner)).toMatchObject({ status: 0, stderr: "" });

@@ -300,6 +300,21 @@ async function serveMetadata(): Promise<ChildProcess> {
     return server;
 }
 
+/** How many of `count` connections to SSH, all at once from one address of the internet, are accepted. */
+function flood(from: string, count: number): number {
+    const [ip, ...address] = place.outside(["ip", "address", "replace", `${from}/32`, "dev", "lo"]);
+    execFileSync(ip, address);
+    const connect = `IO::Socket::INET->new(LocalAddr=>q(${from}),PeerAddr=>q(${place.address}),PeerPort=>22,Blocking=>0)`;
+    const isOpen = "getpeername($_)";
+    const [program, ...argv] = place.outside([
+        "perl",
+        "-MIO::Socket::INET",
+        "-e",
+        `my @all = map { ${connect} } 1..${count}; select(undef,undef,undef,2); print scalar grep { ${isOpen} } @all`,
+    ]);
+    return Number(execFileSync(program, argv, { encoding: "utf8" }));
+}
+
 const fromOutside = () => {
     const { address4, address6 } = place.vps!;
     return [address4, address6].map((address) => [knock(address, 22), knock(address, 25), knock(address, 9999)]);
@@ -330,6 +345,15 @@ test.skipIf(isReal)("from outside, over IPv4 and IPv6, the server shows its mail
     place.shell("systemctl restart forwardemail-firewall; docker rm -f stranger; systemctl stop other");
 });
 
+test.skipIf(isReal)("who opens too many SSH connections is held up, and nobody else; Pulumi opens fewer", () => {
+    const accepted = flood("198.51.100.77", 900);
+    expect(accepted).toBeGreaterThanOrEqual(600); // the burst
+    expect(accepted).toBeLessThan(700);
+    expect(flood("198.51.100.77", 1)).toBe(0);
+    expect(flood("198.51.100.78", 1)).toBe(1);
+    expect(command("preflight").status).toBe(0);
+});
+
 test.skipIf(isReal)("another container's open port is not closed silently, and one host has one deployment that sets it up", () => {
     const refusal = (stack: string, script: string, open = "") =>
         place.shell(`SWAP_BELOW_MIB=0 STACK=${stack} OPEN='${open}' TABLE='' sh -c ${quote(script)} 2>&1 && echo accepted || true`);
@@ -341,6 +365,19 @@ test.skipIf(isReal)("another container's open port is not closed silently, and o
     expect(refusal("forwardemail-other", SYSTEM)).toMatch(`set up by ${NAME} already`);
     expect(refusal(NAME, SYSTEM)).toBe("accepted\n");
 });
+
+if (isLong)
+    test("a small machine gets swap, once; what cannot use it says so and goes on", () => {
+        const setUp = () => place.shell(`SWAP_BELOW_MIB=9999999 STACK=${NAME} sh -c ${quote(SYSTEM)} 2>&1`);
+        place.shell("head -n 1 /proc/swaps >/run/swaps; mount --bind /run/swaps /proc/swaps"); // whatever this machine has
+        for (const turn of [1, 2]) expect(setUp(), `turn ${turn}`).toMatch(/2 GiB of swap in \/swapfile\.forwardemail|swap cannot be used here/);
+        expect(
+            place.shell("stat -c '%a %s' /swapfile.forwardemail; blkid -o value -s TYPE /swapfile.forwardemail; grep -c swapfile /etc/fstab"),
+        ).toBe(`600 ${2 * 2 ** 30}\nswap\n1\n`);
+        place.shell(
+            "umount /proc/swaps; swapoff /swapfile.forwardemail 2>/dev/null || true; rm /swapfile.forwardemail; sed -i '/^.swapfile/d' /etc/fstab",
+        );
+    });
 
 test.skipIf(isReal)("a firewall that nobody can connect through is taken back by itself", () => {
     // The same script without the second connection, and without the minute.
@@ -425,6 +462,28 @@ test.skipIf(isReal)("after a reboot everything is back, the firewall too", async
         ["SSH-", "220 "],
     ]);
 });
+
+test.skipIf(isReal)(
+    "a new machine at the same address is refused until its key is set; then everything is made again on it, over the same data",
+    async () => {
+        place.shell(`touch ${data}/mailboxes/keepsake`);
+        const mark = place.shell(`cat ${data}/mongodb/.forwardemail`);
+        const hostKey = await place.replace!();
+        const refused = command("up", "--yes");
+        expect([refused.status, place.shell("command -v docker || echo bare")]).toEqual([1, "bare\n"]);
+        expect(refused.text).toMatch(/fix: .*hostKey/);
+        const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
+        config = { ...config, "forwardemail:servers": [{ ...server, hostKey }] };
+        writeConfig(config);
+        place.docker = { dockerHost: "", ssh: { ...(place.docker as { ssh: SshConnection }).ssh, hostKey } };
+        const { status, text } = command("up", "--yes");
+        expect(text).toContain("every service is healthy");
+        expect(status).toBe(0);
+        expect(running()).toHaveLength(servicesOf("forwarding").length);
+        expect(place.shell(`cat ${data}/mongodb/.forwardemail`)).toBe(mark);
+        expect(listed(`${data}/mailboxes`)).toContain("keepsake");
+    },
+);
 
 describe.skipIf(isReal)("the server asks for its certificate itself", () => {
     let internet: Internet;
@@ -698,28 +757,6 @@ test("images:update asks a real registry for digests, names a tag that is not th
     expect(stderr).toMatch(/:v0\.0\.1: the registry does not know this tag/);
     expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(wanted);
 });
-
-test.skipIf(isReal)(
-    "a new machine at the same address is refused until its key is set; then everything is made again on it, over the same data",
-    async () => {
-        place.shell(`touch ${data}/mailboxes/keepsake`);
-        const mark = place.shell(`cat ${data}/mongodb/.forwardemail`);
-        const hostKey = await place.replace!();
-        const refused = command("up", "--yes");
-        expect([refused.status, place.shell("command -v docker || echo bare")]).toEqual([1, "bare\n"]);
-        expect(refused.text).toMatch(/fix: .*hostKey/);
-        const [server] = config["forwardemail:servers"] as [Record<string, unknown>];
-        config = { ...config, "forwardemail:servers": [{ ...server, hostKey }] };
-        writeConfig(config);
-        place.docker = { dockerHost: "", ssh: { ...(place.docker as { ssh: SshConnection }).ssh, hostKey } };
-        const { status, text } = command("up", "--yes");
-        expect(text).toContain("every service is healthy");
-        expect(status).toBe(0);
-        expect(running()).toHaveLength(servicesOf("forwarding").length);
-        expect(place.shell(`cat ${data}/mongodb/.forwardemail`)).toBe(mark);
-        expect(listed(`${data}/mailboxes`)).toContain("keepsake");
-    },
-);
 
 let passphrase = "";
 let mark = "";

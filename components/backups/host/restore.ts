@@ -300,12 +300,13 @@ prune() {
     [ -n "$complete" ] || failed "there is no complete set, so nothing is removed"
     future=$(jq -r --argjson now "$(date +%s)" '.[] | select((.time[0:19] + "Z" | fromdate) > $now + 3600) | .short_id' "$here/answer")
     [ -z "$future" ] || failed "these snapshots are from the future, so nothing is removed: $(echo "$future" | tr '\\n' ' '). Fix: see where they come from (docs/backups.md), and the clocks"
-    # A set is kept or not by its manifest, and its data with it. What never became a set goes, too: no run is under way, for this has its lock.
+    # A set is kept or not by its manifest, and its data with it. What never became a set goes, too, when no lock holds it: no run is under way,
+    # for this has its lock.
     # shellcheck disable=SC2086
     delete forget --group-by host,paths --path /manifest.json $KEEP
     ask snapshots --json </dev/null
-    orphans=$(jq -r '[.[] | .tags[]? | select(startswith("complete=")) | .[9:]] as $complete
-        | .[] | select(([.tags[]? | select(startswith("set=")) | .[4:]] - $complete) != []) | .id' "$here/answer")
+    orphans=$(jq -r --argjson until $(($(date +%s) - \${LOCK_DAYS:-0} * 86400)) '[.[] | .tags[]? | select(startswith("complete=")) | .[9:]] as $complete
+        | .[] | select(([.tags[]? | select(startswith("set=")) | .[4:]] - $complete) != [] and (.time[0:19] + "Z" | fromdate) <= $until) | .id' "$here/answer")
     # shellcheck disable=SC2086
     [ -z "$orphans" ] || delete forget $orphans
     delete prune
