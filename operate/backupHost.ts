@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { overSsh } from "../components/server/connection";
-import { sourceOf } from "../components/services/files";
+import { FOLDER_OF, sourceOf } from "../components/services/files";
 import { BackupSettings, ServerSettings } from "../components/settings/settings";
 import { hasContainers, located } from "./machines";
 import { Session } from "./session";
@@ -67,8 +67,8 @@ function onServer({ settings }: Session, server: ServerSettings, words: string[]
 
 const SCRIPT = `set -eu
 export DOCKER_HOST
-# Makes nothing: on a new machine, files in a folder would be hidden by the disk that is to be mounted there.
-case $BACKUP in /*) here=$BACKUP ;; *) here=$(docker volume inspect -f '{{.Mountpoint}}' "$BACKUP" 2>/dev/null) || here= ;; esac
+${FOLDER_OF}
+here=$(folder_of "$BACKUP" 2>/dev/null) || here=/nowhere
 [ -e "$here/backup" ] || { echo "There is no backup script on the server yet. Fix: npm run up" >&2; exit 1; }
 # shellcheck disable=SC2086
 exec sh "$here/backup" $WORDS`;

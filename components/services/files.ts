@@ -23,8 +23,11 @@ export function createPlace(role: string, args: { name: string; directory?: stri
     return { source, mount: (target, readOnly) => ({ type, source, target, readOnly }) };
 }
 
-/** Shell function `folder_of`: the folder on the Docker host of a place's source. */
-export const FOLDER_OF = `folder_of() { case $1 in /*) mkdir -p "$1"; echo "$1" ;; *) docker volume inspect -f '{{.Mountpoint}}' "$1" ;; esac; }`;
+/** Shell function `folder_of`: the folder on the Docker host of a place's source. Makes nothing: it would hide a disk that is to be mounted there. */
+export const FOLDER_OF = `folder_of() { case $1 in /*) echo "$1" ;; *) docker volume inspect -f '{{.Mountpoint}}' "$1" ;; esac; }`;
+/** The same, and `made_folder`, which makes it where it is not there. */
+export const MADE_FOLDER = `${FOLDER_OF}
+made_folder() { case $1 in /*) mkdir -p "$1" ;; *) docker volume create "$1" >/dev/null ;; esac; folder_of "$1"; }`;
 
 export interface FileSetArgs {
     server: Server;

@@ -1,3 +1,5 @@
+import { MADE_FOLDER } from "../../services/files";
+
 /**
  * Shell functions of all commands of the backup script: where things are, how restic is run, what its words mean. The script lies in the
  * place `backup` beside its values (backup.conf), the credentials (repository.env) and the secrets of the deployment (secrets.json).
@@ -11,17 +13,12 @@ here=$(dirname "$script")
 . "$here/backup.conf"
 # shellcheck source=/dev/null
 . "$here/docker.conf"
+${MADE_FOLDER}
 # Before a deployment's first start its stores are not there.
-folder_of() {
-    case $1 in
-        /*) mkdir -p "$1"; echo "$1" ;;
-        *) docker volume create "$1" >/dev/null; docker volume inspect -f '{{.Mountpoint}}' "$1" ;;
-    esac
-}
 # shellcheck disable=SC2153
-mongodb=$(folder_of "$MONGODB") redis=$(folder_of "$REDIS") mailboxes=$(folder_of "$MAILBOXES")
+mongodb=$(made_folder "$MONGODB") redis=$(made_folder "$REDIS") mailboxes=$(made_folder "$MAILBOXES")
 acme=''
-[ -z "\${ACME:-}" ] || acme=$(folder_of "$ACME")
+[ -z "\${ACME:-}" ] || acme=$(made_folder "$ACME")
 stage=$here/stage # what a run needs only while it runs; gone afterwards
 scratch=$STACK.scratch # prefix of its containers: no other stack's has it
 

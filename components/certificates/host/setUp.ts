@@ -1,7 +1,7 @@
 import { APT, needPrograms } from "../../server/host/apt";
 import { FOLDER } from "../../server/host/folder";
 import { removeTimed, writeTimed } from "../../server/host/timer";
-import { FOLDER_OF } from "../../services/files";
+import { FOLDER_OF, MADE_FOLDER } from "../../services/files";
 import { KNOWN, RENEW } from "./renew";
 
 const UNIT = "forwardemail-certificate";
@@ -12,9 +12,9 @@ lego() {
     docker run --rm -i --cap-drop ALL --security-opt no-new-privileges -e "LEGO_CA_CERTIFICATES=\${ROOTS:+/lego/roots.pem}" -v "$ACME:/lego" "$LEGO" "$@" \\
         --path /lego --server "$DIRECTORY" --account-id "$ACCOUNT" --email "$EMAIL"
 }
-${FOLDER_OF}
+${MADE_FOLDER}
 # shellcheck disable=SC2153
-acme=$(folder_of "$ACME")`;
+acme=$(made_folder "$ACME")`;
 
 /**
  * Registers the account whose key is standard input (PEM) with the authority, or finds it there, and prints its URL: what CAA records name

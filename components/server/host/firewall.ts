@@ -50,8 +50,8 @@ table inet forwardemail {
 
     # More than Pulumi opens, less than a dictionary needs.
     chain ssh {
-        ct state new meta nfproto ipv4 update @ssh4 { ip saddr limit rate over 300/minute burst 600 packets } drop
-        ct state new meta nfproto ipv6 update @ssh6 { ip6 saddr limit rate over 300/minute burst 600 packets } drop
+        ct state new meta nfproto ipv4 update @ssh4 { ip saddr limit rate over 300/minute burst 600 packets } counter drop
+        ct state new meta nfproto ipv6 update @ssh6 { ip6 saddr limit rate over 300/minute burst 600 packets } counter drop
         accept
     }
 
