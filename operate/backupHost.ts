@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
+import { promisify } from "node:util";
 import { overSsh } from "../components/server/connection";
 import { FOLDER_OF, sourceOf } from "../components/services/files";
 import { BackupSettings, ServerSettings } from "../components/settings/settings";
@@ -28,15 +29,22 @@ export async function backupHost(session: Session, stack: string): Promise<Backu
 
 /** Runs a command of the backup script on the server, which is shown as it goes. Answers its exit status. */
 export function runScript({ session, server }: BackupHost, words: string[], input?: string): number {
-    const { status } = onServer(session, server, words, ["pipe", "inherit", "inherit"], input);
-    return status ?? 1;
+    const { program, args, env } = onServer(session, server, words);
+    return spawnSync(program, args, { env, stdio: ["pipe", "inherit", "inherit"], input: input ?? "" }).status ?? 1;
 }
 
 /** The same for what is to be read. Throws with the script's own words. */
 export function askScript({ session, server }: BackupHost, words: string[]): string {
-    const { status, stdout, stderr } = onServer(session, server, words, ["pipe", "pipe", "pipe"]);
+    const { program, args, env } = onServer(session, server, words);
+    const { status, stdout, stderr } = spawnSync(program, args, { env, encoding: "utf8" });
     if (status !== 0) throw new Error(stderr.trim());
     return stdout;
+}
+
+/** The same without holding up what else goes on. */
+export async function askScriptAside({ session, server }: BackupHost, words: string[]): Promise<string> {
+    const { program, args, env } = onServer(session, server, words);
+    return (await promisify(execFile)(program, args, { env })).stdout;
 }
 
 /** Why services must not be started: a restore was cut short, and they would run on a part of the data. */
@@ -55,14 +63,15 @@ export async function refuseHalfRestored(
     return "A restore was cut short, and the data from before it are put aside: services would start on a part of the data. Fix: npm run restore -- --undo";
 }
 
-function onServer({ settings }: Session, server: ServerSettings, words: string[], stdio: Array<"pipe" | "inherit">, input = "") {
+/** The command that runs the backup script's command. */
+function onServer({ settings }: Pick<Session, "settings">, server: ServerSettings, words: string[]) {
     const variables: Record<string, string> = {
         BACKUP: sourceOf("backup", { name: settings.name, directory: settings.data.directory }),
         WORDS: words.join(" "),
         DOCKER_HOST: server.ssh ? `unix://${server.ssh.socket}` : server.dockerHost,
     };
     const [program, ...args] = server.ssh ? overSsh(server.ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
-    return spawnSync(program, [...args, SCRIPT], { encoding: "utf8", stdio: stdio as never, input, env: { ...process.env, ...variables } });
+    return { program, args: [...args, SCRIPT], env: { ...process.env, ...variables } };
 }
 
 const SCRIPT = `set -eu

@@ -6,11 +6,11 @@ import { Document, isMap, isNode, parse, parseDocument } from "yaml";
  * file has beside it stays as it is, to the letter, and comments inside the value stay at what they are about.
  * @throws Error when it is no YAML.
  */
-export function withConfig(text: string, key: string, value: Record<string, unknown>): string {
+export function withConfig(text: string, key: string, value: Record<string, unknown> | string): string {
     const document = parseDocument(text);
     if (document.errors.length > 0) throw new Error(`It is not YAML: ${document.errors[0].message}. Fix: mend it.`);
     if (!isMap(document.get("config", true))) document.set("config", document.createNode({}));
-    const plain = JSON.parse(JSON.stringify(value)) as Record<string, unknown>; // one object in two places would become an alias
+    const plain = JSON.parse(JSON.stringify(value)) as typeof value; // one object in two places would become an alias
     if (Object.keys(plain).length === 0) document.deleteIn(["config", key]);
     else assign(document, ["config", key], plain);
     const written = document.toString({ lineWidth: 0, indent: indentOf(text) });

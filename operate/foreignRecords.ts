@@ -18,7 +18,8 @@ export async function findForeignRecords(settings: Settings, resources: StateRes
     const ours = records(dnsPlan(settings, knownValues(settings, "")));
     const before = written(resources);
     // What an earlier `up` wrote is not foreign, though the config wants something else now.
-    const own = new Set([...ours.map(({ name, data }) => line(name, data.type, content(data))), ...told(outputsIn(resources)), ...before]);
+    const declared = told(outputsIn(resources)).map((one) => line(one.name, one.type, one.content));
+    const own = new Set([...ours.map(({ name, data }) => line(name, data.type, content(data))), ...declared, ...before]);
     const zones = await Promise.all(dns.zones.map(({ name }) => liveZone(name, at)));
     const places = [...new Set(ours.map(({ name }) => name))].flatMap((name) => placeOf(name, ours, zones));
     const foreign = await Promise.all(places.map((place) => problemsAt(place, own, host)));
@@ -31,10 +32,10 @@ export async function findForeignRecords(settings: Settings, resources: StateRes
 const line = (name: string, type: string, content: string) => `${name} ${type} ${content}`;
 
 /** What an earlier `up` wrote, or told the operator to write. */
-function told({ zone }: Record<string, unknown>): string[] {
+export function told({ zone }: Record<string, unknown>): Array<{ name: string; type: string; content: string }> {
     const texts = Object.values((zone ?? {}) as Record<string, string>).join("\n");
     const lines = [...texts.matchAll(/^(\S+)\.\s+\d+\s+IN\s+(\S+)\s+(.*)$/gm)];
-    return lines.map(([, name, type, rdata]) => line(name, type, contentOf(type, rdata)));
+    return lines.map(([, name, type, rdata]) => ({ name, type, content: contentOf(type, rdata) }));
 }
 
 /** What an earlier `up` wrote, also one that did not come to its end and has no outputs. */

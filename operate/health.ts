@@ -126,17 +126,21 @@ export function whyNot(host?: DockerAddress): string | undefined {
 
 export const dockerAnswers = (host?: DockerAddress) => whyNot(host) === undefined;
 
+/** The command that runs Docker's client for a host. Over SSH it is the server's own: this machine may have none. */
+export function dockerCommand(args: string[], host?: DockerAddress): { program: string; words: string[]; env: NodeJS.ProcessEnv } {
+    const { dockerHost, ssh } = typeof host === "string" ? { dockerHost: host } : { ...host };
+    if (!ssh) return { program: "docker", words: args, env: { ...process.env, ...(dockerHost ? { DOCKER_HOST: dockerHost } : {}) } };
+    const remote = ["docker", "--host", `unix://${ssh.socket}`, ...args].map(quote).join(" ");
+    return { program: "ssh", words: [...sshOptions(ssh), ...destination(ssh), remote], env: process.env };
+}
+
 /** Runs Docker's client; its own words become the error. `merge` adds standard error to the output, where `docker logs` puts half of it. */
 export function docker(args: string[], host?: DockerAddress, output: "stdout" | "merge" = "stdout"): string {
-    const { dockerHost, ssh } = typeof host === "string" ? { dockerHost: host } : { ...host };
-    // Over SSH the server's own client is used: this machine may have none.
-    const remote = ssh && ["docker", "--host", `unix://${ssh.socket}`, ...args].map(quote).join(" ");
-    const [program, words] = ssh ? ["ssh", [...sshOptions(ssh), ...destination(ssh), remote!]] : ["docker", args];
-    const env = { ...process.env, ...(dockerHost && !ssh ? { DOCKER_HOST: dockerHost } : {}) };
+    const { program, words, env } = dockerCommand(args, host);
     const { status, stdout, stderr, error } = spawnSync(program, words, { env, encoding: "utf8", maxBuffer: 64 << 20 });
     if (error)
         throw new Error(
-            `${program} cannot be run (${error.message}). Fix: install ${ssh ? "an OpenSSH client" : "it, https://docs.docker.com/engine/install"}`,
+            `${program} cannot be run (${error.message}). Fix: install ${program === "ssh" ? "an OpenSSH client" : "it, https://docs.docker.com/engine/install"}`,
         );
     if (status !== 0) throw new Error(`docker ${args[0]}: ${stderr.trim()} ${stdout.trim()}`);
     return output === "merge" ? stdout + stderr : stdout;

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { overSsh } from "../components/server/connection";
 import { Check, PREFLIGHT, parsePreflight, preflightValues } from "../components/server/host/preflight";
+import type { ServerSettings, Settings } from "../components/settings/settings";
 import { knownFix } from "./progress";
 import { openConfigured } from "./session";
 
@@ -18,16 +19,10 @@ async function main(): Promise<void> {
     if (values.help) return void process.stdout.write(HELP);
     const settings = await openConfigured(values.stack, console.log);
     const [server] = settings.servers;
-    const { aws, ssh } = server;
-    if (aws && !ssh)
+    if (server.aws && !server.ssh)
         throw new Error(`Server ${server.name} does not exist yet: the first \`up\` makes it, and looks at it before anything is put on it.`);
-    const variables: Record<string, string> = {
-        ...preflightValues(settings, server),
-        DOCKER_HOST: ssh ? `unix://${ssh.socket}` : server.dockerHost,
-        ...(aws ? { ELASTIC_ADDRESS: ssh!.address } : {}),
-    };
-    const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
-    const { stdout, stderr, status } = spawnSync(program, [...args, PREFLIGHT], { encoding: "utf8", env: { ...process.env, ...variables } });
+    const { program, args, env } = preflightOn(settings, server);
+    const { stdout, stderr, status } = spawnSync(program, args, { encoding: "utf8", env });
     const checks = parsePreflight(stdout);
     if (status !== 0 || checks.length === 0) {
         const fix = knownFix(stderr);
@@ -37,9 +32,22 @@ async function main(): Promise<void> {
     process.exitCode = checks.some(({ level }) => level === "fail") ? 1 : 0;
 }
 
+/** The command that looks at the server. */
+export function preflightOn(settings: Settings, server: ServerSettings) {
+    const { aws, ssh, dockerHost } = server;
+    const variables: Record<string, string> = {
+        ...preflightValues(settings, server),
+        DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost,
+        ...(aws ? { ELASTIC_ADDRESS: ssh!.address } : {}),
+    };
+    const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
+    return { program, args: [...args, PREFLIGHT], env: { ...process.env, ...variables } };
+}
+
 const lines = ({ level, check, found, fix }: Check) => [`${level}  ${check.padEnd(12)} ${found}`, ...(fix ? [`      fix: ${fix}`] : [])];
 
-main().catch((error: Error) => {
-    console.error(error.message);
-    process.exitCode = 1;
-});
+if (require.main === module)
+    main().catch((error: Error) => {
+        console.error(error.message);
+        process.exitCode = 1;
+    });

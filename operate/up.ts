@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { isOlder } from "../components/settings/images";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { Display, converge } from "./converge";
 import { refuseHalfRestored } from "./backupHost";
@@ -55,11 +56,19 @@ async function main(): Promise<void> {
 /** What must not be written: refused before the engine starts. */
 async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
     const resources = await resourcesOf(stack);
-    const refusal = refusePolicy(outputsIn(resources), settings) ?? (await refuseHalfRestored({ stack, settings }, resources));
+    const outputs = outputsIn(resources);
+    const refusal = refuseOlder(outputs, settings) ?? refusePolicy(outputs, settings) ?? (await refuseHalfRestored({ stack, settings }, resources));
     if (refusal) throw new Error(refusal);
     if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;
     const foreign = await findForeignRecords(settings, resources);
     if (foreign.length > 0) throw new DnsError(foreign);
+}
+
+/** Its data may have been changed for the newer one. */
+function refuseOlder({ version }: Record<string, unknown>, { images }: Session["settings"]): string | undefined {
+    const { tag } = images.forwardemail;
+    if (typeof version !== "string" || !isOlder(tag, version)) return undefined;
+    return `version: ${tag} is older than ${version}, which runs: its data may have been changed for it. Fix: set the version that runs; or npm run update -- --version ${tag} --force`;
 }
 
 /** A rehearsal's ports are in a namespace: they are made reachable on this machine's loopback. */

@@ -52,12 +52,14 @@ export function selectImages(config: Config, lock: Lock, problems: Problem[], al
 /** Highest release by version number; pre-releases only where there is nothing else. */
 export function newest(tags: string[]): string {
     if (tags.length === 0) return "latest";
-    const parts = (tag: string) => (/^v?(\d+(?:\.\d+)*)/.exec(tag)?.[1] ?? "0").split(".").map(Number);
     const final = tags.filter((tag) => !tag.includes("-"));
-    return (final.length > 0 ? final : tags).reduce((best, tag) => {
-        const a = parts(tag);
-        const b = parts(best);
-        const at = a.findIndex((n, i) => n !== (b[i] ?? 0));
-        return at >= 0 && a[at] > (b[at] ?? 0) ? tag : best;
-    });
+    return (final.length > 0 ? final : tags).reduce((best, tag) => (isOlder(best, tag) ? tag : best));
+}
+
+/** Whether one release comes before another, by their numbers. */
+export function isOlder(one: string, other: string): boolean {
+    const parts = (tag: string) => (/^v?(\d+(?:\.\d+)*)/.exec(tag)?.[1] ?? "0").split(".").map(Number);
+    const [a, b] = [parts(one), parts(other)];
+    const at = b.findIndex((number, place) => number !== (a[place] ?? 0));
+    return at >= 0 && b[at] > (a[at] ?? 0);
 }

@@ -13,6 +13,8 @@ export interface Target {
     host: string;
     /** Certificate authority of the stack; every TLS connection is verified against it. */
     ca: string;
+    /** Added to the port of web requests. */
+    portOffset?: number;
 }
 
 export interface Answer {
@@ -33,6 +35,7 @@ export function request(
         const call = https.request(
             {
                 host: target.address,
+                port: 443 + (target.portOffset ?? 0),
                 servername: name,
                 ca: target.ca,
                 path,

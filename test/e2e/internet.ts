@@ -53,7 +53,7 @@ function reply(socket: net.Socket): Promise<string> {
 }
 
 /** Connects to the ports again and again. `stop` answers how long each took no connection, at the longest, in milliseconds. */
-export function watchPorts(address: string, ports: number[]): { stop(): Record<number, number> } {
+export function watchPorts(address: string, ports: number[], offset = 0): { stop(): Record<number, number> } {
     const gaps: Record<number, number> = Object.fromEntries(ports.map((port) => [port, 0]));
     const last = Object.fromEntries(ports.map((port) => [port, Date.now()]));
     const answered = (port: number) => {
@@ -63,7 +63,8 @@ export function watchPorts(address: string, ports: number[]): { stop(): Record<n
     const timers = ports.map((port) =>
         setInterval(() => {
             // What it says first, on 465 within TLS: the engine may hold a port open that nobody serves.
-            const socket = port === 25 ? net.connect({ host: address, port }) : tls.connect({ host: address, port, rejectUnauthorized: false });
+            const socket =
+                port === 25 + offset ? net.connect({ host: address, port }) : tls.connect({ host: address, port, rejectUnauthorized: false });
             socket.setTimeout(2000, () => socket.destroy());
             socket.once("data", () => {
                 answered(port);

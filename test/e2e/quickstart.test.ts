@@ -1,8 +1,11 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { poll } from "./clients";
+import { watchPorts } from "./internet";
 import { hostName, stopRehearsal } from "../../operate/rehearsal";
 import { PROJECT } from "../../operate/stackFile";
 import { parse } from "yaml";
@@ -11,6 +14,7 @@ import { parse } from "yaml";
 // Other ports than the README's, so that a dev stack of this machine may run meanwhile.
 
 const OFFSET = 14_000;
+const PORTS = [25, 465, 993, 995];
 const README = readFileSync(path.join(PROJECT, "README.md"), "utf8");
 const [START, , ...MAIL] = blocks("sh").slice(0, 2).join("").trim().split("\n");
 
@@ -65,6 +69,62 @@ test("its first steps, in a browser's requests, and its commands lead to a mail 
     shell(send);
     readMail = read.replace("you@example.localhost ", `you@example.localhost:${generated} `); // curl would ask for it
     expect(shell(readMail)).toMatch(/^Subject: Hello\r$[^]*It works\./m);
+});
+
+const FILE = "Pulumi.dev.yaml";
+/** As an operator's shell would run it, while something else watches. */
+async function command(script: string, ...args: string[]): Promise<{ status: number; text: string }> {
+    const child = spawn("npm", ["run", "-s", script, "--", ...args, "--rehearse"], { cwd: clone });
+    let text = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (text += String(part)));
+    const [status] = (await once(child, "close")) as [number];
+    return { status, text };
+}
+
+test("verify finds nothing wrong, status has it on a screen, and logs show what a service said", async () => {
+    const started = Date.now();
+    const { status, text } = await command("verify");
+    console.log(`verify: ${Date.now() - started} ms`);
+    expect(text).toMatch(/^\d+ pass, 0 warn, 0 fail, 0 unknown$/m);
+    expect(status).toBe(0);
+    const shown = (await command("status")).text;
+    for (const line of [
+        /^services {5}15 of 15 healthy$/m,
+        /^certificate {2}\d+ days left$/m,
+        /^queue {8}0 mails wait$/m,
+        /^disk {9}[\d.]+ of [\d.]+ GiB free$/m,
+    ])
+        expect(shown).toMatch(line);
+    expect((await command("logs", "mx", "--lines", "5")).text).not.toBe("");
+    expect(await command("logs", "mix")).toMatchObject({ status: 1, text: expect.stringContaining('Got "mix", wanted one of mongodb, redis') });
+});
+
+test("an update that is healthy and relays for anybody goes back by itself; one that is well stays; no web request fails, and mail is kept", async () => {
+    const ca = readFileSync(path.join(clone, "authority.pem"), "utf8");
+    const before = readFileSync(path.join(clone, FILE), "utf8");
+    const watch = poll({ address: "127.0.0.1", host: "mail.localhost", ca, portOffset: OFFSET }, ["", "api", "caldav", "carddav"]);
+    const mail = watchPorts(
+        "127.0.0.1",
+        PORTS.map((port) => port + OFFSET),
+        OFFSET,
+    );
+    const bad = await command("update", "--version", "v2.16.4-openrelay", "--yes");
+    expect(bad.text).toMatch(/fail: mx\.mail\.localhost:\d+: 250 .* for postmaster@verify\.invalid/);
+    expect(bad.text).toContain("v2.16.4-openrelay was not well: v2.15.1 runs again.");
+    expect(bad.status).toBe(4);
+    const written = readFileSync(path.join(clone, FILE), "utf8");
+    expect(written).toBe(before.replace("forwardemail:version: latest", "forwardemail:version: v2.15.1"));
+    expect(shell(readMail)).toContain("It works.");
+    const old = await command("update", "--version", "v2.15.0", "--yes");
+    expect(old).toMatchObject({ status: 1, text: expect.stringContaining("v2.15.0 is older than v2.15.1, which runs") });
+    const good = await command("update", "--version", "v2.15.0", "--yes", "--force", "--json");
+    expect(JSON.parse(good.text.trim().split("\n").at(-1)!)).toMatchObject({ outcome: "updated", from: "v2.15.1", to: "v2.15.0" });
+    expect(good.status).toBe(0);
+    const { requests, failures } = await watch.stop();
+    console.log(`three changes of the version: ${requests} web requests, longest gaps of mail ports ${JSON.stringify(mail.stop())} ms`);
+    expect(failures).toEqual([]);
+    expect(shell(readMail)).toContain("It works.");
+    expect(await command("update", "--version", "v2.15.0")).toMatchObject({ status: 3, text: expect.stringContaining("v2.15.0 runs already") });
 });
 
 // That the next up finds the mail again: deployment.test.ts.

@@ -29,6 +29,14 @@ test("a release that answers 5xx fails the up, names the service, and costs no r
     expect(world.running()).toHaveLength(SERVICE_NAMES.length);
 });
 
+test("a release that crashes fails the up, names the service and shows what it said; the next one replaces every application container", async () => {
+    const broken = await world.up({ "forwardemail:version": "v2.16.1-smtpcrash" });
+    expect(broken.ok).toBe(false);
+    expect(broken.text).toMatch(/Service smtp is (unhealthy|starting|restarting|exited).*\n(.*\n)*.* {2}\| /);
+    expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
+    expect(world.running().filter((c) => /:v2\.16/.test(c.image))).toEqual([]);
+});
+
 test("a release whose worker crashes fails the up and names it; the old release brings everything back", async () => {
     const broken = await world.up({ "forwardemail:version": "v2.16.2-workercrash" });
     expect(broken.ok).toBe(false);

@@ -33,6 +33,7 @@ const applications: Record<string, string> = {
     "v2.16.1-smtpcrash": "smtp-crash",
     "v2.16.2-workercrash": "worker-crash",
     "v2.16.3-hang": "hang",
+    "v2.16.4-openrelay": "open-relay",
 };
 /** Releases of everything else: the newest known ones of the real images. */
 const others = {

@@ -1,0 +1,145 @@
+import { execFile } from "node:child_process";
+import { parseArgs, promisify } from "node:util";
+import { overSsh } from "../components/server/connection";
+import { servicesOf } from "../components/services/catalogue";
+import { FOLDER_OF, sourceOf } from "../components/services/files";
+import type { ServerSettings, Settings } from "../components/settings/settings";
+import { Running, docker, inspectStack } from "./health";
+import { openExisting } from "./session";
+import type { Deployment } from "./verify/check";
+import { deployed } from "./verify/deployed";
+import { dial } from "./verify/dial";
+
+const HELP = `npm run status -- [--stack NAME] [--rehearse]
+
+How a deployment is, on one screen: services, certificate, backups, queue, disk. Looks only; npm run verify judges.
+
+  --stack NAME   default dev
+  --rehearse     the stack's rehearsal, not the stack itself
+`;
+
+async function main(): Promise<void> {
+    const { values } = parseArgs({
+        options: { stack: { type: "string", default: "dev" }, rehearse: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    });
+    if (values.help) return void process.stdout.write(HELP);
+    const session = await openExisting(values.stack, { rehearse: values.rehearse }, (line) => console.error(line));
+    const { deployment } = await deployed(session, values.stack);
+    for (const line of await lines(deployment)) console.log(line);
+}
+
+/** What nobody tells is said to be unknown; the rest is shown all the same. */
+async function lines(deployment: Deployment): Promise<string[]> {
+    const { settings, address } = deployment;
+    const [server] = settings.servers;
+    const told = <T>(work: Promise<T>, show: (value: T) => string) => work.then(show, (error: Error) => `unknown: ${error.message.split("\n")[0]}`);
+    const running = attempt(() => inspectStack(settings.name, server));
+    const host = hostFigures(settings, server);
+    return [
+        `${settings.name}  ${settings.host} at ${address}, version ${settings.images.forwardemail.tag}, profile ${settings.profile}`,
+        "",
+        ...services(settings, await running.catch(() => [])),
+        `certificate  ${await told(daysLeft(deployment), (days) => `${days} days left`)}`,
+        `backups      ${settings.backups ? await told(host, backupLine) : "none (docs/backups.md)"}`,
+        `queue        ${await told(waiting(await running.catch(() => []), server), (count) => `${count} mails wait`)}`,
+        `disk         ${await told(host, ({ disk: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`)}`,
+        `memory       ${await told(host, ({ memory: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`)}`,
+    ];
+}
+
+const attempt = async <T>(work: () => T): Promise<T> => Promise.resolve(work());
+const gib = (kib: number) => (kib / 2 ** 20).toFixed(1);
+
+function services({ profile }: Settings, running: Running[]): string[] {
+    const wanted = servicesOf(profile);
+    const healthy = wanted.filter((service) => running.some((one) => one.service === service && one.health === "healthy"));
+    const others = wanted.filter((service) => !healthy.includes(service));
+    const state = (service: string) => running.find((one) => one.service === service)?.health ?? "does not run";
+    const restarted = running.filter(({ restarts }) => restarts > 0);
+    return [
+        `services     ${healthy.length} of ${wanted.length} healthy`,
+        ...others.map((service) => `             ${service}: ${state(service)}`),
+        ...restarted.map(({ service, restarts }) => `             ${service}: has restarted ${restarts} times`),
+    ];
+}
+
+async function daysLeft({ address, settings }: Deployment): Promise<number> {
+    const { certificate } = await dial.certificate({ address, port: 443 + settings.network.portOffset, servername: settings.host });
+    return Math.floor((Date.parse(certificate.validTo) - Date.now()) / (24 * 3600 * 1000));
+}
+
+/** Mails that wait to be sent, of the states in upstream's app/models/emails.js. */
+async function waiting(running: Running[], server: ServerSettings): Promise<number> {
+    const database = running.find(({ service }) => service === "mongodb");
+    if (!database) throw new Error("MongoDB does not run");
+    const answer = docker(["exec", database.container, "mongosh", "--quiet", "--norc", "--eval", QUEUE], server);
+    const count = /^(\d+)\s*$/m.exec(answer)?.[1];
+    if (count === undefined) throw new Error(`MongoDB answered ${answer.trim().slice(0, 80)}`);
+    return Promise.resolve(Number(count));
+}
+
+const QUEUE = `
+    const { MONGODB_USER, MONGODB_PASSWORD } = process.env;
+    db.getSiblingDB("admin").auth(MONGODB_USER, MONGODB_PASSWORD);
+    const count = (name) => db.getSiblingDB(name).emails.countDocuments({ status: { $in: ["pending", "queued", "deferred"] } });
+    print(["forwardemail_production", "forwardemail_emails_production"].map(count).reduce((a, b) => a + b));`;
+
+interface Figures {
+    /** Free and in all, in KiB. */
+    disk: [number, number];
+    memory: [number, number];
+    /** What the backup script left (components/backups/host/backup.ts). */
+    backup?: { lastSuccess: number; exitStatus: number };
+    drill?: { exitStatus: number; at: number; error: string };
+}
+
+async function hostFigures({ name, data }: Settings, { ssh, dockerHost }: ServerSettings): Promise<Figures> {
+    const variables = {
+        DATA: data.directory ?? "/var/lib/docker",
+        BACKUP: sourceOf("backup", { name, directory: data.directory }),
+        DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost,
+    };
+    const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
+    const { stdout } = await promisify(execFile)(program, [...args, FIGURES], { env: { ...process.env, ...variables } });
+    return figuresOf(stdout);
+}
+
+/** Reads DATA and BACKUP. One line a figure. */
+export const FIGURES = `set -u
+${FOLDER_OF}
+there=$DATA
+while [ ! -d "$there" ]; do there=$(dirname "$there"); done
+df -Pk "$there" | awk 'NR == 2 { print "disk", $4, $2 }'
+awk '/^MemTotal:/ { all = $2 } /^MemAvailable:/ { free = $2 } END { print "memory", free, all }' /proc/meminfo
+here=$(folder_of "$BACKUP" 2>/dev/null) || here=/nowhere
+for name in status drill; do if [ -e "$here/$name.json" ]; then printf '%s ' "$name"; tr -d '\\n' <"$here/$name.json"; echo; fi; done`;
+
+export function figuresOf(text: string): Figures {
+    const found = new Map(text.split("\n").map((line) => [line.split(" ")[0], line.slice(line.indexOf(" ") + 1)]));
+    const pair = (name: string) => {
+        const [free, size] = (found.get(name) ?? "").split(" ").map(Number);
+        if (!(size > 0)) throw new Error(`the server does not tell its ${name}`);
+        return [free, size] as [number, number];
+    };
+    const json = <T>(name: string) => (found.has(name) ? (JSON.parse(found.get(name)!) as T) : undefined);
+    return { disk: pair("disk"), memory: pair("memory"), backup: json("status"), drill: json("drill") };
+}
+
+export function backupLine({ backup, drill }: Pick<Figures, "backup" | "drill">, now = Date.now()): string {
+    if (!backup?.lastSuccess) return "no set yet";
+    const hours = (now / 1000 - backup.lastSuccess) / 3600;
+    const failed = backup.exitStatus ? "; the last run failed" : "";
+    const days = drill && Math.floor((now / 1000 - drill.at) / (24 * 3600));
+    const drilled = !drill
+        ? "never drilled"
+        : drill.exitStatus === 0
+          ? `drilled ${days} days ago`
+          : `the drill failed ${days} days ago: ${drill.error}`;
+    return `the newest set is ${hours.toFixed(1)} h old${failed}; ${drilled}`;
+}
+
+if (require.main === module)
+    main().catch((error: Error) => {
+        console.error(error.message);
+        process.exitCode = 1;
+    });

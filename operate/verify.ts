@@ -1,0 +1,114 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import * as path from "node:path";
+import { parseArgs, styleText } from "node:util";
+import { openExisting } from "./session";
+import { Check, Report, Status, exitCode, runChecks, worst } from "./verify/check";
+import { deployed } from "./verify/deployed";
+import { foreignCheck, mtaStsCheck, recordsCheck, reverseCheck, spfCheck } from "./verify/dns";
+import { backupsCheck, driftCheck, hostCheck } from "./verify/host";
+import { portsCheck, relayCheck } from "./verify/mail";
+import { servicesCheck } from "./verify/services";
+import { daneCheck, tlsCheck } from "./verify/tls";
+import { theWorld } from "./verify/world";
+import { WORK } from "./workspace";
+
+/** In the order in which one would look. */
+export const CHECKS: Check[] = [
+    ...[servicesCheck, portsCheck, tlsCheck, relayCheck],
+    ...[recordsCheck, foreignCheck, reverseCheck, spfCheck, mtaStsCheck, daneCheck],
+    ...[hostCheck, backupsCheck, driftCheck],
+];
+
+const HELP = `npm run verify -- [--stack NAME] [--only CHECK ...] [--all] [--json] [--since-last] [--rehearse]
+
+Compares a deployment with what was declared: services, ports, certificates, DNS, reverse names, backups, the server. Changes nothing.
+Ends with 0 when all is well (warnings may be told), 1 when something fails, 3 when nothing fails but something could not be told.
+
+  --stack NAME   default dev
+  --only CHECK   one check alone; may be given again: ${CHECKS.map(({ id }) => id).join(", ")}
+  --all          shows each finding, not only those that want a look
+  --json         prints the findings for a program
+  --since-last   shows what is another than the last time, and nothing where all is the same
+  --rehearse     the stack's rehearsal, not the stack itself
+`;
+
+async function main(): Promise<void> {
+    const { values } = parseArgs({
+        options: {
+            stack: { type: "string", default: "dev" },
+            only: { type: "string", multiple: true },
+            all: { type: "boolean" },
+            json: { type: "boolean" },
+            "since-last": { type: "boolean" },
+            rehearse: { type: "boolean" },
+            help: { type: "boolean", short: "h" },
+        },
+    });
+    if (values.help) return void process.stdout.write(HELP);
+    const checks = chosen(values.only);
+    const session = await openExisting(values.stack, { rehearse: values.rehearse }, (line) => console.error(line));
+    const { deployment, ways } = await deployed(session, values.stack);
+    const reports = await runChecks(checks, deployment, theWorld(deployment.settings, ways));
+    const before = values.only ? undefined : remember(values.stack, reports);
+    const shown = values["since-last"] ? changedSince(before ?? [], reports) : reports;
+    if (values.json) console.log(JSON.stringify(shown, null, 2));
+    else for (const line of table(shown, values.all ?? false)) console.log(line);
+    process.exitCode = exitCode(reports);
+}
+
+/** @throws Error with the names that there are. */
+export function chosen(only: string[] | undefined): Check[] {
+    const strangers = (only ?? []).filter((id) => !CHECKS.some((check) => check.id === id));
+    if (strangers.length > 0) throw new Error(`--only: got ${strangers.join(", ")}, wanted ${CHECKS.map(({ id }) => id).join(", ")}.`);
+    return only ? CHECKS.filter(({ id }) => only.includes(id)) : CHECKS;
+}
+
+/** Keeps the reports for the next time; answers those of the last. */
+function remember(stack: string, reports: Report[]): Report[] | undefined {
+    const file = path.join(WORK, "verify", `${stack}.json`);
+    const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Report[]) : undefined;
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, JSON.stringify(reports), { mode: 0o600 });
+    return before;
+}
+
+/** Findings of another status than before, new ones, and what is well again. */
+export function changedSince(before: Report[], now: Report[]): Report[] {
+    const key = (id: string, subject: string) => `${id} ${subject}`;
+    const known = new Map(before.flatMap(({ id, findings }) => findings.map((one) => [key(id, one.subject), one.status] as const)));
+    return now
+        .map((report) => ({ ...report, findings: report.findings.filter(({ subject, status }) => known.get(key(report.id, subject)) !== status) }))
+        .filter(({ findings }) => findings.length > 0);
+}
+
+const COLOURS: Record<Status, "green" | "yellow" | "red" | "magenta"> = { pass: "green", warn: "yellow", fail: "red", unknown: "magenta" };
+
+/** For people: a line a check, and below it what wants a look. */
+export function table(reports: Report[], all: boolean): string[] {
+    const paint = (status: Status) => (process.stdout.isTTY ? styleText(COLOURS[status], status.padEnd(7)) : status.padEnd(7));
+    const lines = reports
+        .filter(({ findings }) => findings.length > 0)
+        .flatMap(({ id, title, source, findings }) => {
+            const shown = findings.filter(({ status }) => all || status !== "pass");
+            const summary = shown.length === 0 ? (findings.length === 1 ? `: ${findings[0].got}` : ` (${findings.length})`) : "";
+            return [
+                `${paint(worst(findings))} ${id.padEnd(9)} ${title}${summary}`,
+                ...shown.flatMap(({ status, subject, got, expected, fix }) => [
+                    `        ${status.padEnd(7)} ${subject}: ${got}${expected === undefined ? "" : `; wanted ${expected}`}`,
+                    ...(fix ? [`                fix: ${fix}`] : []),
+                ]),
+                ...(shown.some(({ status }) => status === "fail") ? [`                see: ${source}`] : []),
+            ];
+        });
+    const counts = (["pass", "warn", "fail", "unknown"] as const).map((status) => {
+        const count = reports.flatMap(({ findings }) => findings).filter((one) => one.status === status).length;
+        return `${count} ${status}`;
+    });
+    return reports.length === 0 ? ["Nothing is another than the last time."] : [...lines, "", counts.join(", ")];
+}
+
+if (require.main === module)
+    main().catch((error: Error) => {
+        console.error(error.message);
+        process.exitCode = 2;
+    });
