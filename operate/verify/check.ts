@@ -50,6 +50,11 @@ export interface Check {
     title: string;
     /** Where that is written: an RFC, or a fact about the application. */
     source: string;
+    /**
+     * How long it may take, in milliseconds.
+     * @default 12000
+     */
+    patience?: number;
     /** Nothing, where the deployment has no such part. A rejection counts as `unknown`. */
     run(deployment: Deployment, world: World): Promise<Finding[]>;
 }
@@ -61,13 +66,12 @@ export interface Report {
     findings: Finding[];
 }
 
-/** How long a check may take, in milliseconds. */
 const PATIENCE = 12_000;
 
 /** Runs all checks at once; one that fails or hangs says so and holds up no other. */
-export function runChecks(checks: Check[], deployment: Deployment, world: World, patience = PATIENCE): Promise<Report[]> {
+export function runChecks(checks: Check[], deployment: Deployment, world: World): Promise<Report[]> {
     return Promise.all(
-        checks.map(async ({ id, title, source, run }) => {
+        checks.map(async ({ id, title, source, patience = PATIENCE, run }) => {
             const findings = await Promise.race([run(deployment, world), late(patience)]).catch((error: Error) => [unknown(id, error.message)]);
             return { id, title, source, findings };
         }),

@@ -44,6 +44,7 @@ export const driftCheck: Check = {
     id: "drift",
     title: "what is there is what was declared",
     source: "pulumi preview, after a refresh",
+    patience: 120_000,
     async run({ stack }, world) {
         const changed = await world.drift();
         if (changed.length === 0) return [{ status: "pass", subject: stack, got: "nothing would change" }];
