@@ -96,7 +96,10 @@ async function run(options: Options, log: (line: string) => void): Promise<Resul
         throw new Error(
             `--version: ${to} is older than ${from}, which runs: its data may have been changed for it. Fix: npm run restore a set of ${to}; or --force.`,
         );
-    const settings = settingsFrom(name, { ...configOf(name, session), "forwardemail:version": to }, { allowUnpinned: true }); // tells what is wrong with it before it is written
+    // Both are looked at before anything is written: there must be a way back.
+    const [settings] = [to, from].map((version) =>
+        settingsFrom(name, { ...configOf(name, session), "forwardemail:version": version }, { allowUnpinned: true }),
+    );
     if (!(await isAgreed(session, settings, { from, to }, options, log))) return { outcome: "nothing to do", from, to };
     const set = await makeSet(session, options, log);
     return finish({ from, to, set }, options, session, journal, log);
