@@ -2,32 +2,42 @@ import { readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { parseArgs } from "node:util";
 import { ImageName } from "../components/services/catalogue";
-import { Lock, parseLock } from "../components/settings/images";
-import { resolveDigest } from "./registry";
+import { Lock, isOlder, newest, parseLock } from "../components/settings/images";
+import { createdAt, resolveDigest, tagsOf } from "./registry";
 import { PROJECT } from "./stackFile";
 
-const HELP = `npm run images:update -- [--lock-file FILE] [FAMILY TAG ...]
+const HELP = `npm run images:update -- [--newest] [--min-age DAYS] [--lock-file FILE] [FAMILY TAG ...]
 
-Asks the registries which digest each known tag stands for now and writes it into images.lock.json.
+Asks the registries which digest each known tag stands for now and writes it into images.lock.json. Stacks whose version is latest run the newest
+release of the file at their next \`up\`; for others, npm run update changes the version.
 
   FAMILY TAG        adds a release: FAMILY is forwardemail, mongodb, redis, nginx, lego or restic
+  --newest          adds the newest release of Forward Email, where there is one that the file does not have
+  --min-age DAYS    with --newest: leaves out releases that are younger, in which others may find a mistake first; default 3
   --lock-file FILE  default images.lock.json
 `;
 
 async function main(): Promise<void> {
     const { values, positionals } = parseArgs({
         allowPositionals: true,
-        options: { "lock-file": { type: "string" }, help: { type: "boolean", short: "h" } },
+        options: {
+            newest: { type: "boolean" },
+            "min-age": { type: "string", default: "3" },
+            "lock-file": { type: "string" },
+            help: { type: "boolean", short: "h" },
+        },
     });
     if (values.help || positionals.length % 2 !== 0) {
         process.stdout.write(HELP);
         process.exitCode = values.help ? 0 : 2;
         return;
     }
+    if (!/^\d{1,3}$/.test(values["min-age"])) throw new Error(`--min-age: got "${values["min-age"]}", wanted a whole number of days.`);
     const file = path.resolve(PROJECT, values["lock-file"] ?? "images.lock.json");
     const lock = parseLock(readFileSync(file, "utf8"));
     const known = structuredClone(lock);
     for (let at = 0; at < positionals.length; at += 2) add(lock, positionals[at], positionals[at + 1]);
+    if (values.newest) await addNewest(lock, Number(values["min-age"]), (line) => console.log(line));
     const failures = await resolveAll(lock);
     forgetUnresolved(lock, known);
     writeFileSync(file, `${JSON.stringify(lock, null, 4)}\n`);
@@ -39,6 +49,25 @@ function add(lock: Lock, family: string, tag: string): void {
     if (!(family in lock)) throw new Error(`there is no image family "${family}"; wanted one of ${Object.keys(lock).join(", ")}`);
     lock[family as ImageName].releases[tag] ??= { digest: null };
 }
+
+/** Adds the newest final release that is newer than all known ones, and old enough. Says which are not. */
+export async function addNewest(lock: Lock, minDays: number, log: (line: string) => void, now = Date.now()): Promise<void> {
+    const { repository, releases } = lock.forwardemail;
+    const best = newest(Object.keys(releases).filter((tag) => RELEASE.test(tag)));
+    const candidates = (await tagsOf(repository)).filter((tag) => RELEASE.test(tag) && isOlder(best, tag));
+    candidates.sort((a, b) => (isOlder(a, b) ? 1 : -1));
+    for (const tag of candidates) {
+        const days = Math.floor((now - (await createdAt(repository, tag)).getTime()) / (24 * 3600 * 1000));
+        if (days >= minDays) {
+            releases[tag] = { digest: null };
+            log(`${tag} is new, ${days} days old: https://github.com/forwardemail/forwardemail.net/releases/tag/${tag}`);
+            return;
+        }
+        log(`${tag} is new, but only ${days} days old: left out until it is ${minDays}`);
+    }
+}
+
+const RELEASE = /^v\d+\.\d+\.\d+$/;
 
 /** A mistyped tag must not stay in the file: `latest` could choose it. */
 function forgetUnresolved(lock: Lock, known: Lock): void {
@@ -64,7 +93,8 @@ async function resolveAll(lock: Lock): Promise<string[]> {
     return failures;
 }
 
-main().catch((error: Error) => {
-    console.error(error.message);
-    process.exitCode = 1;
-});
+if (require.main === module)
+    main().catch((error: Error) => {
+        console.error(error.message);
+        process.exitCode = 1;
+    });

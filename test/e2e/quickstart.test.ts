@@ -131,6 +131,19 @@ test("an update that is healthy and relays for anybody goes back by itself; one 
     expect(await command("update", "--version", "v2.15.0")).toMatchObject({ status: 3, text: expect.stringContaining("v2.15.0 runs already") });
 });
 
+if (process.env.E2E_LONG === "true")
+    test("an update that is killed in the middle is taken up by the next one", async () => {
+        const args = ["run", "-s", "update", "--", "--version", "v2.15.1", "--yes", "--rehearse"];
+        const child = spawn("npm", args, { cwd: clone, detached: true, stdio: ["ignore", "pipe", "inherit"] });
+        for await (const part of child.stdout) if (String(part).includes("created anew")) break;
+        process.kill(-child.pid!, "SIGKILL");
+        const { status, text } = await command("update");
+        expect(text).toMatch(/The update from v2\.15\.0 to v2\.15\.1 was cut short on .*: going on with it\./);
+        expect(text).toContain("updated from v2.15.0 to v2.15.1.");
+        expect(status).toBe(0);
+        expect(await command("verify")).toMatchObject({ status: 0 });
+    });
+
 // That the next up finds the mail again: deployment.test.ts.
 test("down stops it, and says what it kept", () => {
     const { status, stdout } = npm("down");

@@ -4,10 +4,23 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Lock } from "../../components/settings/images";
+import { addNewest } from "../../operate/images-update";
 import { pinImages } from "../../operate/pin";
 import { hostOf, resolveDigest } from "../../operate/registry";
 
 const DIGEST = `sha256:${"a".repeat(64)}`;
+/** A repository with an image for several platforms, and one without. */
+const RELEASES: Record<string, object> = {
+    "tags/list?n=1000": { tags: ["latest", "v2.9.0", "v2.15.0"] },
+    "tags/list?n=1000&last=v2.15.0": { tags: ["v2.16.0", "v2.16.1", "v3.0.0-beta"] },
+    "manifests/v2.16.0": { manifests: [{ digest: "sha256:amd64" }, { digest: "sha256:attestation" }] },
+    "manifests/sha256:amd64": { config: { digest: "sha256:old" } },
+    "blobs/sha256:old": { created: "2026-11-20T12:00:00Z" },
+    "manifests/v2.16.1": { config: { digest: "sha256:young" } },
+    "blobs/sha256:young": { created: "2026-11-25T12:00:00Z" },
+};
+
 let folder: string;
 let registry: http.Server;
 let asked: string[];
@@ -21,6 +34,11 @@ beforeEach(async () => {
         if (request.url?.includes("/private/") && !request.headers.authorization)
             return response.writeHead(401, { "www-authenticate": `Bearer realm="http://${at()}/token",service="s",scope="pull"` }).end();
         if (request.url?.endsWith("/none")) return response.writeHead(404).end();
+        const [, what] = /^\/v2\/app\/(.*)$/.exec(request.url ?? "") ?? [];
+        if (what in RELEASES) {
+            if (what === "tags/list?n=1000") response.setHeader("link", '</v2/app/tags/list?n=1000&last=v2.15.0>; rel="next"');
+            return response.end(JSON.stringify(RELEASES[what]));
+        }
         response.writeHead(200, { "docker-content-digest": DIGEST }).end();
     });
     await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
@@ -38,6 +56,19 @@ test("a digest is asked for, with an anonymous token where the registry wants on
     expect(await resolveDigest(`${at()}/private/x`, "v1")).toBe(DIGEST);
     expect(asked.at(-1)).toBe("HEAD /v2/private/x/manifests/v1 Bearer anonymous");
     await expect(resolveDigest(`${at()}/x`, "none")).rejects.toThrow(/x:none: the registry does not know this tag/);
+});
+
+test.each([
+    [3, ["v2.15.0", "v2.16.0"], ["v2.16.1 is new, but only 1 days old", "v2.16.0 is new, 6 days old: https://github.com/"]],
+    [0, ["v2.15.0", "v2.16.1"], ["v2.16.1 is new, 1 days old"]],
+    [30, ["v2.15.0"], ["v2.16.1 is new, but only 1 days old", "v2.16.0 is new, but only 6 days old"]],
+])("the newest release that is %i days old is added, and no pre-release", async (days, expected, said) => {
+    const family = { repository: `${at()}/app`, releases: { "v2.15.0": { digest: DIGEST } } };
+    const lock = { forwardemail: family } as unknown as Lock;
+    const lines: string[] = [];
+    await addNewest(lock, days, (line) => lines.push(line), Date.parse("2026-11-26T13:00:00Z"));
+    expect(Object.keys(lock.forwardemail.releases)).toEqual(expected);
+    expect(lines).toEqual(said.map((line) => expect.stringContaining(line) as unknown));
 });
 
 test("a registry that does not answer is named", async () => {
