@@ -51,7 +51,7 @@ export function deploy(settings: Settings): Outputs {
     const server = createServer(settings, place, instance);
     const onServer = { providers: [server.provider], transformations: [boundTo(server)] };
     const backups = createBackups(settings, server, onServer);
-    const restored = backups?.restored?.done;
+    const restored = backups?.restored?.done ?? backups?.opened;
     const recovered = backups?.restored?.secrets ?? settings.recovered;
 
     const secrets = new DeploymentSecrets(name, settings, recovered);

@@ -1,8 +1,8 @@
-import { execFile, spawnSync } from "node:child_process";
-import { promisify } from "node:util";
+import { spawnSync } from "node:child_process";
 import { overSsh } from "../components/server/connection";
 import { FOLDER_OF, sourceOf } from "../components/services/files";
 import { BackupSettings, ServerSettings } from "../components/settings/settings";
+import { runAside } from "./health";
 import { hasContainers, located } from "./machines";
 import { Session } from "./session";
 
@@ -44,7 +44,7 @@ export function askScript({ session, server }: BackupHost, words: string[]): str
 /** The same without holding up what else goes on. */
 export async function askScriptAside({ session, server }: BackupHost, words: string[]): Promise<string> {
     const { program, args, env } = onServer(session, server, words);
-    return (await promisify(execFile)(program, args, { env })).stdout;
+    return runAside(program, args, env);
 }
 
 /** Why services must not be started: a restore was cut short, and they would run on a part of the data. */
@@ -74,10 +74,13 @@ function onServer({ settings }: Pick<Session, "settings">, server: ServerSetting
     return { program, args: [...args, SCRIPT], env: { ...process.env, ...variables } };
 }
 
+/** Said where the deployment has no data on the server, and never had or lost them. */
+export const NO_SCRIPT = "There is no backup script on the server yet";
+
 const SCRIPT = `set -eu
 export DOCKER_HOST
 ${FOLDER_OF}
 here=$(folder_of "$BACKUP" 2>/dev/null) || here=/nowhere
-[ -e "$here/backup" ] || { echo "There is no backup script on the server yet. Fix: npm run up" >&2; exit 1; }
+[ -e "$here/backup" ] || { echo "${NO_SCRIPT}. Fix: npm run up" >&2; exit 1; }
 # shellcheck disable=SC2086
 exec sh "$here/backup" $WORDS`;

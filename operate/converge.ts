@@ -14,6 +14,8 @@ export interface Converged {
     ok: boolean;
     /** The operator said no, and nothing was changed. */
     declined?: true;
+    /** Another operation holds the stack, and nothing was changed. */
+    locked?: true;
     /** Resources by what happened to them: same, create, update, replace, delete. */
     changes: Record<string, number>;
     outputs: auto.OutputMap;
@@ -58,6 +60,7 @@ export async function converge(
     } catch (error) {
         if (error instanceof Declined) return { ...nothing, declined: true };
         explainFailure(error as Error, progress, log);
+        if (isLocked(error as Error)) return { ...nothing, locked: true };
         const settings = await now();
         const [server] = settings.servers;
         if (!observer.isBare(server) && observer.whyNot(server) === undefined) await allHealthy(settings, log, observer);
@@ -143,8 +146,8 @@ async function upLive(
     return { changes: (summary.at(-1)?.resourceChanges ?? {}) as Record<string, number>, outputs: await session.stack.outputs() };
 }
 
-/** Scripts that look at what is in a volume, or put something into it. */
-const FILLS_VOLUMES = /-(claim|files|acme-account|certificate-secrets|certificate|backup-(repository|open|secrets|timer))$/;
+/** Scripts that look at what is in a volume or a folder, or put something into it, and the one that mounts the folder's disk. */
+const FILLS_VOLUMES = /-(disk|claim|files|acme-account|certificate-secrets|certificate|backup-(repository|open|secrets|timer))$/;
 
 /** Asks Docker what became of the stack. */
 async function findBroken(
@@ -163,15 +166,20 @@ async function findBroken(
     const volumes = observer.volumes(settings.servers[0]);
     const lost = before.filter(({ type, outputs }) => type === "docker:index/volume:Volume" && !volumes.includes(outputs?.name as string));
     if (lost.length > 0) log(`Volumes that are gone, to be made anew: ${lost.map(({ urn }) => urn.split("::").at(-1)).join(", ")}`);
+    // A disk that was lost or replaced takes the folders with it, and no resource is there to miss them.
+    const { directory } = settings.data;
+    const claimed = before.some(({ urn }) => urn.endsWith("-mongodb-claim"));
+    const emptied = claimed && directory !== undefined && !observer.exists(`${directory}/mongodb/.forwardemail`, settings.servers[0]);
+    if (emptied) log(`The data are gone from ${directory}: what was put there is put there again, and what must not begin anew says so.`);
     const complete = servicesOf(settings.profile).every((service) => running.some((c) => c.service === service));
     const strays = strayContainers(before, running);
     // The engine reads by the way that the state knows: where that is another, reading would fail, and the update brings the new one.
     const refresh = sameWay(before, settings.servers[0]);
     if (!refresh) log("The way to the server has changed: what is missing on it is looked for by the next `npm run up`.");
-    if (complete && lost.length === 0) return { refresh, replace: unhealthy, strays };
+    if (complete && lost.length === 0 && !emptied) return { refresh, replace: unhealthy, strays };
     // Containers are about to start on data that nobody has looked at since: claims and checks run again, and files are written
     // again, because a script with the same inputs would else count as done.
-    const files = lost.length > 0 ? FILLS_VOLUMES : /-(claim|files)$/;
+    const files = lost.length > 0 || emptied ? FILLS_VOLUMES : /-(claim|files)$/;
     const again = before.filter(({ urn }) => files.test(urn)).map(({ urn }) => urn);
     return { refresh, replace: [...unhealthy, ...again], strays };
 }
@@ -183,6 +191,8 @@ function sameWay(resources: StateResource[], { dockerHost, ssh }: Settings["serv
     const options = ssh ? JSON.stringify(sshOptions(ssh)) : undefined;
     return known.host === (ssh ? dockerUrl(ssh) : dockerHost) && known.sshOpts === options;
 }
+
+const isLocked = (error: Error) => error instanceof auto.ConcurrentUpdateError || /currently locked/.test(error.message);
 
 /** The fix of each error, where it is known; an error that the engine did not report as an event is told here. */
 function explainFailure(failure: Error, { errors }: Progress, log: (line: string) => void): void {

@@ -3,7 +3,7 @@ import { RecordData } from "../components/dns/records";
 import { rdata } from "../components/dns/zoneFile";
 import { canonical } from "../components/settings/names";
 
-/** What can be asked for: Node 20 asks for no TLSA records. */
+/** What can be asked for: Node 20 asks for no TLSA records (verify/world.ts). */
 export type Type = Exclude<RecordData["type"], "TLSA"> | "NS";
 
 /** Answers the contents of a name's records of a type, as `content` below has them; none where there are none. Rejects where nobody answers. */
@@ -26,8 +26,11 @@ export function contentOf(type: string, text: string): string {
 /** In lower case, without the final dot but for the root. */
 const host = (name: string) => name.toLowerCase().replace(/(?<=.)\.$/, "") || ".";
 
-/** Codes of an answer that there is nothing. */
-const NOTHING = ["ENODATA", "ENOTFOUND"];
+/** Of an error: no content, where it is an answer that there is nothing. */
+export function nothing(error: NodeJS.ErrnoException): string[] {
+    if (["ENODATA", "ENOTFOUND"].includes(error.code ?? "")) return [];
+    throw error;
+}
 
 export const lookupAt: LookupAt = (servers) => {
     const resolver = new Resolver({ timeout: 2000, tries: servers ? 1 : 2 });
@@ -46,11 +49,7 @@ export const lookupAt: LookupAt = (servers) => {
                 Object.entries(tags).map(([tag, value]) => `${critical} ${tag} ${value}`),
             ),
     };
-    return (name, type) =>
-        ask[type](name).catch((error: NodeJS.ErrnoException) => {
-            if (NOTHING.includes(error.code ?? "")) return [];
-            throw error;
-        });
+    return (name, type) => ask[type](name).catch(nothing);
 };
 
 /** A zone, as those who keep it have it. */
@@ -58,17 +57,21 @@ export interface LiveZone {
     name: string;
     /** Names of its name servers; none where nobody tells. */
     nameServers: string[];
-    /** Never rejects: what nobody tells is not there. */
+    /** What nobody tells is not there; with `strict`, it rejects. */
     ask: Lookup;
 }
 
 /**
  * Its own name servers know of a change at once; the system's resolver remembers what was, for as long as the TTL says. It is asked where
- * these do not answer: some networks let nobody ask others.
+ * these do not answer: some networks let nobody ask others. With `strict`, a question that nobody answers rejects: silence is no answer.
  */
-export async function liveZone(name: string, at: LookupAt): Promise<LiveZone> {
+export async function liveZone(name: string, at: LookupAt, { strict = false } = {}): Promise<LiveZone> {
     const system = at();
-    const nameServers = await system(name, "NS").catch(() => []);
+    const silence = (error: Error): string[] => {
+        if (strict) throw error;
+        return [];
+    };
+    const nameServers = await system(name, "NS").catch(silence);
     const addresses = await Promise.all(nameServers.slice(0, 3).map((server) => addressOf(server, system)));
     const found = addresses.flat();
     const own = found.length > 0 ? at(found) : system;
@@ -82,7 +85,7 @@ export async function liveZone(name: string, at: LookupAt): Promise<LiveZone> {
         const question = `${one} ${type}`;
         const known = asked.get(question);
         if (known) return known;
-        const answer = first(one, type).catch(() => system(one, type).catch(() => []));
+        const answer = first(one, type).catch(() => system(one, type).catch(silence));
         asked.set(question, answer);
         return answer;
     };
@@ -90,7 +93,7 @@ export async function liveZone(name: string, at: LookupAt): Promise<LiveZone> {
 }
 
 /** One is enough; over IPv4 where there is one, which most networks have. */
-async function addressOf(server: string, system: Lookup): Promise<string[]> {
+export async function addressOf(server: string, system: Lookup): Promise<string[]> {
     for (const type of ["A", "AAAA"] as const) {
         const [found] = await system(server, type).catch(() => []);
         if (found) return [found];

@@ -9,9 +9,14 @@ import { StateResource, outputsIn } from "./machines";
 /**
  * Records of others that ours would not go with, though the provider takes both: another MX or address, a second SPF or DMARC record, an
  * alias; and such as the provider would refuse to write. Asked of DNS before anything is written. A name that cannot be asked for is
- * passed over: the provider has the last word.
+ * passed over: the provider has the last word. With `strict`, it rejects.
  */
-export async function findForeignRecords(settings: Settings, resources: StateResource[], at: LookupAt = lookupAt): Promise<Problem[]> {
+export async function findForeignRecords(
+    settings: Settings,
+    resources: StateResource[],
+    at: LookupAt = lookupAt,
+    { strict = false } = {},
+): Promise<Problem[]> {
     const { dns, host } = settings;
     if (!dns) return [];
     // An address or a key that is not known yet is nobody's.
@@ -20,7 +25,7 @@ export async function findForeignRecords(settings: Settings, resources: StateRes
     // What an earlier `up` wrote is not foreign, though the config wants something else now.
     const declared = told(outputsIn(resources)).map((one) => line(one.name, one.type, one.content));
     const own = new Set([...ours.map(({ name, data }) => line(name, data.type, content(data))), ...declared, ...before]);
-    const zones = await Promise.all(dns.zones.map(({ name }) => liveZone(name, at)));
+    const zones = await Promise.all(dns.zones.map(({ name }) => liveZone(name, at, { strict })));
     const places = [...new Set(ours.map(({ name }) => name))].flatMap((name) => placeOf(name, ours, zones));
     const foreign = await Promise.all(places.map((place) => problemsAt(place, own, host)));
     const sets = new Set(before.map((one) => one.split(" ", 2).join(" ")));

@@ -1,8 +1,10 @@
-import { destination, quote, sshOptions } from "../components/server/connection";
+import { destination, overSsh, quote, sshOptions } from "../components/server/connection";
 import { ServerSettings } from "../components/settings/settings";
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
+import { promisify } from "node:util";
 import { SERVICE_LABEL, STACK_LABEL } from "../components/services/container";
 import { ServiceName } from "../components/services/catalogue";
+import { knownFix } from "./progress";
 
 /** A container of the stack as Docker sees it now. */
 export interface Running {
@@ -18,12 +20,22 @@ export interface Running {
 
 /** Every container of a stack, by its label. Throws with Docker's own message when Docker does not answer. */
 export function inspectStack(name: string, host?: DockerAddress): Running[] {
-    const ids = docker(["ps", "-aq", "--no-trunc", "--filter", `label=${STACK_LABEL}=${name}`], host)
-        .split("\n")
-        .filter(Boolean);
-    if (ids.length === 0) return [];
-    const containers = JSON.parse(docker(["inspect", ...ids], host)) as Inspected[];
-    return containers.map((c) => ({
+    const ids = linesOf(docker(listOf(name), host));
+    return ids.length === 0 ? [] : runningIn(docker(["inspect", ...ids], host));
+}
+
+/** The same without holding up what else goes on. */
+export async function inspectStackAside(name: string, host?: DockerAddress): Promise<Running[]> {
+    const ids = linesOf(await dockerAside(listOf(name), host));
+    return ids.length === 0 ? [] : runningIn(await dockerAside(["inspect", ...ids], host));
+}
+
+const listOf = (name: string) => ["ps", "-aq", "--no-trunc", "--filter", `label=${STACK_LABEL}=${name}`];
+const linesOf = (text: string) => text.split("\n").filter(Boolean);
+
+/** What `docker inspect` says of containers. */
+function runningIn(text: string): Running[] {
+    return (JSON.parse(text) as Inspected[]).map((c) => ({
         service: c.Config.Labels[SERVICE_LABEL] as ServiceName,
         container: c.Name.replace(/^\//, ""),
         id: c.Id,
@@ -46,7 +58,7 @@ export function explain(container: string, host?: DockerAddress): { probe: strin
     const [inspected] = JSON.parse(docker(["inspect", container], host)) as Inspected[];
     const hide = redactor(inspected.Config.Env);
     const probe = inspected.State.Health?.Log.at(-1)?.Output.trim() ?? "";
-    const log = docker(["logs", "--tail", "15", container], host, "merge").split("\n").filter(Boolean);
+    const log = linesOf(docker(["logs", "--tail", "15", container], host, "merge"));
     const lines = log.map(hide);
     return { probe: hide(probe), log: lines, fix: KNOWN.find(({ sign }) => sign.test(lines.join("\n")))?.fix };
 }
@@ -93,6 +105,8 @@ export interface Observer {
     inspectStack(name: string, host?: DockerAddress): Running[];
     /** Names of all volumes. */
     volumes(host?: DockerAddress): string[];
+    /** Whether a file is there; where nobody can tell, it is. */
+    exists(file: string, host: ServerSettings): boolean;
     explain(container: string, host?: DockerAddress): { probe: string; log: string[]; fix?: string };
     remove(container: string, host?: DockerAddress): void;
 }
@@ -101,7 +115,8 @@ export const DOCKER: Observer = {
     isBare,
     whyNot,
     inspectStack,
-    volumes: (host) => docker(["volume", "ls", "-q"], host).split("\n").filter(Boolean),
+    volumes: (host) => linesOf(docker(["volume", "ls", "-q"], host)),
+    exists,
     explain,
     remove: (container, host) => void docker(["rm", "-f", container], host),
 };
@@ -112,6 +127,14 @@ export function isBare({ ssh, aws, engine }: ServerSettings): boolean {
     if (!ssh || !engine) return false;
     const { status } = spawnSync("ssh", [...sshOptions(ssh), ...destination(ssh), "docker version >/dev/null 2>&1 || exit 97"], { encoding: "utf8" });
     return status === 97;
+}
+
+/** On this machine the operator may not be allowed to look. */
+function exists(file: string, { ssh }: ServerSettings): boolean {
+    if (!ssh) return true;
+    const [program, ...args] = overSsh(ssh, { variables: ["FILE"] });
+    const { status } = spawnSync(program, [...args, '[ -e "$FILE" ] || exit 96'], { env: { ...process.env, FILE: file }, encoding: "utf8" });
+    return status !== 96;
 }
 
 /** Why Docker does not answer there, in the words of its client or of ssh; undefined when it does. */
@@ -138,10 +161,35 @@ export function dockerCommand(args: string[], host?: DockerAddress): { program: 
 export function docker(args: string[], host?: DockerAddress, output: "stdout" | "merge" = "stdout"): string {
     const { program, words, env } = dockerCommand(args, host);
     const { status, stdout, stderr, error } = spawnSync(program, words, { env, encoding: "utf8", maxBuffer: 64 << 20 });
-    if (error)
-        throw new Error(
-            `${program} cannot be run (${error.message}). Fix: install ${program === "ssh" ? "an OpenSSH client" : "it, https://docs.docker.com/engine/install"}`,
-        );
+    if (error) throw new Error(`${program} cannot be run (${error.message}). Fix: ${installOf(program)}`);
     if (status !== 0) throw new Error(`docker ${args[0]}: ${stderr.trim()} ${stdout.trim()}`);
     return output === "merge" ? stdout + stderr : stdout;
+}
+
+const PACKAGES: Record<string, string> = { ssh: "an OpenSSH client", docker: "it, https://docs.docker.com/engine/install" };
+const installOf = (program: string) => `install ${PACKAGES[program] ?? "it"}`;
+
+/** The same without holding up what else goes on. */
+export function dockerAside(args: string[], host?: DockerAddress): Promise<string> {
+    const { program, words, env } = dockerCommand(args, host);
+    return runAside(program, words, env);
+}
+
+/** Below the patience of the most patient check, which then tells who was silent. */
+export const SILENCE = 110_000;
+
+/** Runs a program, and ends one that hangs. Rejects with its own words: Node's would be the whole script that it was given. */
+export function runAside(program: string, args: string[], env: NodeJS.ProcessEnv, timeout = SILENCE): Promise<string> {
+    const work = promisify(execFile)(program, args, { env, timeout, killSignal: "SIGKILL", maxBuffer: 64 << 20 });
+    work.child.stdin?.end(); // nobody types anything
+    return work.then(
+        ({ stdout }) => stdout,
+        ({ code, syscall, killed, stderr }: NodeJS.ErrnoException & { killed?: boolean; stderr?: string }) => {
+            if (syscall) throw new Error(`${program} cannot be run (${code}). Fix: ${installOf(program)}`);
+            const said = stderr?.trim() ?? "";
+            const reason = killed ? `${program} gave no answer within ${timeout / 1000} s` : said || `${program} ended with ${code}`;
+            const fix = knownFix(said);
+            throw new Error(`${reason}${fix ? ` Fix: ${fix}` : ""}`);
+        },
+    );
 }

@@ -95,6 +95,10 @@ const FIXES = [
         fix: "another operation on this stack is under way; if none is (it was killed): npm run up -- --unlock",
     },
     {
+        sign: /81058|An identical record already exists|but it already exists/i,
+        fix: 'the zone has this record already: remove it there and run this again at once (docs/dns.md, "From zone-file to Cloudflare or Route 53")',
+    },
+    {
         sign: /address already in use|port is already allocated/,
         fix: "another program has this port: find it with `ss -ltnp`, stop it, or set network.portOffset; then run `npm run up` again",
     },

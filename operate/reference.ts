@@ -101,7 +101,7 @@ function row(key: string, node: Node): string {
 
 function kind(node: Node): string {
     if (node.const !== undefined) return `\`${String(node.const)}\``;
-    if (node.enum) return node.enum.length > 8 ? "name of a service" : node.enum.map((value) => `\`${String(value)}\``).join(", ");
+    if (node.enum) return node.enum.map((value) => `\`${String(value)}\``).join(", ");
     const forms = node.oneOf ?? node.anyOf;
     if (forms) return [...new Set(forms.map(kind))].join(" or ");
     if (node.type === "array") return `list of ${kind(node.items ?? {})}`;

@@ -1,9 +1,12 @@
+import { spawnSync } from "node:child_process";
 import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
 import { setsOf } from "./backup";
-import { BackupHost, askScript, backupHost, runScript } from "./backupHost";
+import { BackupHost, NO_SCRIPT, askScript, backupHost, runScript } from "./backupHost";
 import { converge } from "./converge";
-import { hasContainers, resourcesOf } from "./machines";
+import { isBare } from "./health";
+import { hasContainers, located, resourcesOf } from "./machines";
+import { refuse } from "./refusals";
 import { DEV, Session, openExisting, openSession } from "./session";
 import { readProject, readStackFile, settingsFrom } from "./stackFile";
 import { summary } from "./summary";
@@ -45,13 +48,18 @@ async function main(): Promise<void> {
     const begun = session.settings.backups?.restoreFrom;
     const set = values.set ?? begun ?? "latest";
     const resources = await resourcesOf(session.stack);
-    const runs = hasContainers(resources);
-    if (!runs && undo) throw new Error(`Stack ${name} does not run. Fix: npm run up -- --stack ${name}, then undo.`);
-    if (!runs) mustHaveBucket(session, resources);
+    const present = await lookAt(session, name);
     // One that was begun and not finished still says so in its file.
-    if (!runs || (begun && values.set === undefined && !undo)) return begin(name, set, session, log);
-    const host = await backupHost(session, name);
-    const state = askScript(host, ["state"]).trim();
+    if (!undo && (!present || (begun && values.set === undefined))) {
+        mustHaveBucket(session, resources);
+        return begin(name, set, session, log);
+    }
+    if (!present) throw new Error("There is nothing to undo: the server has no data.");
+    if (!hasContainers(resources))
+        throw new Error(
+            `Stack ${name} does not run, and its data are on the server. Fix: npm run up -- --stack ${name}, then this again, which keeps them aside.`,
+        );
+    const { host, state } = present;
     if (undo && state === "none") throw new Error("There is nothing to undo: no restore has replaced data here.");
     const doomed = undo ? `the data as they are now by those of before the restore (${state})` : "all data";
     await confirm(values["replace-data"], `${readProject().name}-${name}`, doomed);
@@ -63,6 +71,20 @@ async function main(): Promise<void> {
     const { ok, changes, outputs } = await converge(session, log);
     for (const line of summary(session, name, changes, outputs, ok)) log(line);
     process.exitCode = ok ? 0 : 1;
+}
+
+/** What is on the server; nothing, where the deployment has no data there: it is new, or was lost, which the state does not tell. */
+async function lookAt(session: Session, name: string): Promise<{ host: BackupHost; state: string } | undefined> {
+    if (isBare((await located(session.stack, session.settings)).servers[0])) return undefined;
+    const host = await backupHost(session, name);
+    try {
+        const state = askScript(host, ["state"]).trim();
+        const data = askScript(host, ["data"]).trim();
+        return data === "yes" || state === "unfinished" ? { host, state } : undefined;
+    } catch (error) {
+        if ((error as Error).message.includes(NO_SCRIPT)) return undefined;
+        throw error;
+    }
 }
 
 /** A bucket that the program made is known by the state alone: without it, another one would be made, and it would be empty. */
@@ -120,24 +142,41 @@ async function ask(question: string): Promise<string> {
 }
 
 /** A first `up` that begins with a set; its secrets stay in the config afterwards, where the set may be pruned one day. */
-async function begin(name: string, set: string, { stack, rehearsal }: Session, log: (line: string) => void): Promise<void> {
+async function begin(name: string, set: string, { stack, settings, rehearsal }: Session, log: (line: string) => void): Promise<void> {
     const file = `Pulumi.${name}.yaml`;
-    if (rehearsal || name === DEV) throw new Error(`Stack ${name} was never brought up. Fix: set restoreFrom: ${set} in ${file}, then npm run up.`);
+    if (rehearsal || name === DEV) throw new Error(`Stack ${name} has no data yet. Fix: set restoreFrom: ${set} in ${file}, then npm run up.`);
     settingsFrom(name, { ...readStackFile(name).config, "forwardemail:restoreFrom": set }); // tells what is wrong with it before it is written
+    await refuse({ stack, settings, rehearsal });
     await stack.setConfig("restoreFrom", { value: set });
     const session = await openSession(name, {}, log);
     const { ok, changes, outputs } = await converge(session, log);
     if (ok) {
-        await stack.setConfig("restoredSecrets", { value: JSON.stringify(outputs.restoredSecrets.value), secret: true });
+        setSecret(stack, "restoredSecrets", JSON.stringify(outputs.restoredSecrets.value));
         await stack.removeConfig("restoreFrom");
         for (const line of askScript(await backupHost(session, name), ["told"])
             .split("\n")
             .filter(Boolean))
             log(line);
         log(`The secrets of the set are in ${file} now (restoredSecrets, encrypted): keep that file.`);
-    } else log(`${file} says restoreFrom: ${set}; the next npm run restore goes on from here.`);
-    for (const line of summary(session, name, changes, outputs, ok)) log(line);
+        for (const line of summary(session, name, changes, outputs, ok)) log(line);
+    } else
+        log(
+            `\nNot restored yet. ${file} says restoreFrom: ${set}. Fix: mend the cause above; npm run restore -- --stack ${name} goes on from here (npm run up would not keep the secrets).`,
+        );
     process.exitCode = ok ? 0 : 1;
+}
+
+/** By standard input: the Automation API would put it on a command line, which every user of this machine can read. */
+function setSecret({ name, workspace }: Session["stack"], key: string, value: string): void {
+    const { pulumiCommand, workDir, envVars } = workspace;
+    const args = ["config", "set", "--secret", key, "--stack", name, "--non-interactive"];
+    const { status, stderr } = spawnSync(pulumiCommand.command, args, {
+        cwd: workDir,
+        env: { ...process.env, ...envVars },
+        input: value,
+        encoding: "utf8",
+    });
+    if (status !== 0) throw new Error(`${key} could not be written: ${stderr.trim()}`);
 }
 
 main().catch((error: Error) => {

@@ -26,18 +26,28 @@ export interface Session {
 /** The stack that lives in `.work/` with a state and a passphrase of its own. Every other one lives where `pulumi` is logged in. */
 export const DEV = "dev";
 
+export interface OpenOptions {
+    rehearse?: boolean;
+    /**
+     * What a rehearsal takes in place of the file's. The plain file is checked without it: only the rehearsal's lock file may know a
+     * version of it. A stack itself has what its file says.
+     */
+    config?: Config;
+}
+
 /**
  * Opens a stack of this project. Problems of its config are told first, before anything is installed or started. The dev
  * stack runs as a rehearsal where Pulumi's host or the image registries cannot be reached; another stack only when told to.
  */
-export async function openSession(name: string, options: { rehearse?: boolean }, log: Log): Promise<Session> {
+export async function openSession(name: string, options: OpenOptions, log: Log): Promise<Session> {
     const config = readStackFile(name).config ?? {};
     const settings = settingsFrom(name, config, { allowUnpinned: true });
-    if (options.rehearse) return openRehearsal(name, config, log);
+    const rehearsed = { ...config, ...options.config };
+    if (options.rehearse) return openRehearsal(name, rehearsed, log);
     const missing = await unreachable(settings);
     if (missing.length > 0 && name === DEV) {
         log(`${missing.join(", ")} cannot be reached from here: running the rehearsal, the same program on stand-in images.`);
-        return openRehearsal(name, config, log);
+        return openRehearsal(name, rehearsed, log);
     }
     if (missing.length > 0)
         throw new Error(`${missing.join(", ")} cannot be reached from here. Fix: mend the network; or rehearse this stack's config with --rehearse.`);

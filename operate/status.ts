@@ -1,10 +1,9 @@
-import { execFile } from "node:child_process";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { overSsh } from "../components/server/connection";
 import { servicesOf } from "../components/services/catalogue";
 import { FOLDER_OF, sourceOf } from "../components/services/files";
 import type { ServerSettings, Settings } from "../components/settings/settings";
-import { Running, docker, inspectStack } from "./health";
+import { Running, dockerAside, inspectStackAside, runAside } from "./health";
 import { openExisting } from "./session";
 import type { Deployment } from "./verify/check";
 import { deployed } from "./verify/deployed";
@@ -25,42 +24,50 @@ async function main(): Promise<void> {
     if (values.help) return void process.stdout.write(HELP);
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, (line) => console.error(line));
     const { deployment } = await deployed(session, values.stack);
-    for (const line of await lines(deployment)) console.log(line);
+    for (const line of await screen(deployment)) console.log(line);
 }
 
 /** What nobody tells is said to be unknown; the rest is shown all the same. */
-async function lines(deployment: Deployment): Promise<string[]> {
+export async function screen(deployment: Deployment): Promise<string[]> {
     const { settings, address } = deployment;
     const [server] = settings.servers;
-    const told = <T>(work: Promise<T>, show: (value: T) => string) => work.then(show, (error: Error) => `unknown: ${error.message.split("\n")[0]}`);
-    const running = attempt(() => inspectStack(settings.name, server));
+    const running = inspectStackAside(settings.name, server);
     const host = hostFigures(settings, server);
-    return [
-        `${settings.name}  ${settings.host} at ${address}, version ${settings.images.forwardemail.tag}, profile ${settings.profile}`,
-        "",
-        ...services(settings, await running.catch(() => [])),
-        `certificate  ${await told(daysLeft(deployment), (days) => `${days} days left`)}`,
-        `backups      ${settings.backups ? await told(host, backupLine) : "none (docs/backups.md)"}`,
-        `queue        ${await told(waiting(await running.catch(() => []), server), (count) => `${count} mails wait`)}`,
-        `disk         ${await told(host, ({ disk: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`)}`,
-        `memory       ${await told(host, ({ memory: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`)}`,
-    ];
+    const queue = running.then((all) => waiting(all, server));
+    // Everything has its handler before anything is waited for: a rejection that nobody handles ends Node.
+    const lines = await Promise.all([
+        told("services", running, (all) => services(settings, all)),
+        told("certificate", daysLeft(deployment), (days) => `${days} days left`),
+        settings.backups ? told("backups", host, (figures) => backupLine(figures)) : line("backups", "none (docs/backups.md)"),
+        told("queue", queue, (count) => `${count} mails wait`),
+        told("disk", host, ({ disk: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`),
+        told("memory", host, ({ memory: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`),
+    ]);
+    const { tag } = settings.images.forwardemail;
+    return [`${settings.name}  ${settings.host} at ${address}, version ${tag}, profile ${settings.profile}`, "", ...lines];
 }
 
-const attempt = async <T>(work: () => T): Promise<T> => Promise.resolve(work());
+const line = (label: string, text: string) => `${label.padEnd(13)}${text}`;
+
+const told = <T>(label: string, work: Promise<T>, show: (value: T) => string): Promise<string> =>
+    work.then(show).then(
+        (text) => line(label, text),
+        (error: Error) => line(label, `unknown: ${error.message.split("\n")[0]}`),
+    );
+
 const gib = (kib: number) => (kib / 2 ** 20).toFixed(1);
 
-function services({ profile }: Settings, running: Running[]): string[] {
+function services({ profile }: Settings, running: Running[]): string {
     const wanted = servicesOf(profile);
     const healthy = wanted.filter((service) => running.some((one) => one.service === service && one.health === "healthy"));
     const others = wanted.filter((service) => !healthy.includes(service));
     const state = (service: string) => running.find((one) => one.service === service)?.health ?? "does not run";
     const restarted = running.filter(({ restarts }) => restarts > 0);
     return [
-        `services     ${healthy.length} of ${wanted.length} healthy`,
+        `${healthy.length} of ${wanted.length} healthy`,
         ...others.map((service) => `             ${service}: ${state(service)}`),
         ...restarted.map(({ service, restarts }) => `             ${service}: has restarted ${restarts} times`),
-    ];
+    ].join("\n");
 }
 
 async function daysLeft({ address, settings }: Deployment): Promise<number> {
@@ -72,10 +79,10 @@ async function daysLeft({ address, settings }: Deployment): Promise<number> {
 async function waiting(running: Running[], server: ServerSettings): Promise<number> {
     const database = running.find(({ service }) => service === "mongodb");
     if (!database) throw new Error("MongoDB does not run");
-    const answer = docker(["exec", database.container, "mongosh", "--quiet", "--norc", "--eval", QUEUE], server);
+    const answer = await dockerAside(["exec", database.container, "mongosh", "--quiet", "--norc", "--eval", QUEUE], server);
     const count = /^(\d+)\s*$/m.exec(answer)?.[1];
     if (count === undefined) throw new Error(`MongoDB answered ${answer.trim().slice(0, 80)}`);
-    return Promise.resolve(Number(count));
+    return Number(count);
 }
 
 const QUEUE = `
@@ -100,8 +107,7 @@ async function hostFigures({ name, data }: Settings, { ssh, dockerHost }: Server
         DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost,
     };
     const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
-    const { stdout } = await promisify(execFile)(program, [...args, FIGURES], { env: { ...process.env, ...variables } });
-    return figuresOf(stdout);
+    return figuresOf(await runAside(program, [...args, FIGURES], { ...process.env, ...variables }));
 }
 
 /** Reads DATA and BACKUP. One line a figure. */

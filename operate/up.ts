@@ -1,11 +1,8 @@
 import { parseArgs } from "node:util";
-import { isOlder } from "../components/settings/images";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { Display, converge } from "./converge";
-import { refuseHalfRestored } from "./backupHost";
-import { DnsError, findForeignRecords } from "./foreignRecords";
-import { outputsIn, resourcesOf } from "./machines";
-import { refusePolicy } from "./mtaSts";
+import { resourcesOf } from "./machines";
+import { refuse, refuseOlder } from "./refusals";
 import { forwardToLoopback } from "./rehearsal";
 import { Session, openSession } from "./session";
 import { summary } from "./summary";
@@ -39,7 +36,9 @@ async function main(): Promise<void> {
     if (!unasked && !process.stdout.isTTY) throw new Error(`Stack ${values.stack} is changed without a question here: no terminal. Fix: add --yes.`);
     const session = await openSession(values.stack, { rehearse: values.rehearse }, log);
     if (values.unlock) await session.stack.cancel();
-    await refuse(session);
+    const resources = await resourcesOf(session.stack);
+    refuseOlder(session, resources);
+    await refuse(session, resources);
     const display: Display = process.stdout.isTTY ? { live: true, yes: unasked } : { live: false };
     const { ok, declined, changes, outputs } = await converge(session, log, display);
     if (declined) {
@@ -51,24 +50,6 @@ async function main(): Promise<void> {
     log("");
     for (const line of summary(session, values.stack, changes, outputs, ok)) log(line);
     process.exitCode = ok ? 0 : 1;
-}
-
-/** What must not be written: refused before the engine starts. */
-async function refuse({ stack, settings, rehearsal }: Session): Promise<void> {
-    const resources = await resourcesOf(stack);
-    const outputs = outputsIn(resources);
-    const refusal = refuseOlder(outputs, settings) ?? refusePolicy(outputs, settings) ?? (await refuseHalfRestored({ stack, settings }, resources));
-    if (refusal) throw new Error(refusal);
-    if (rehearsal || !settings.dns || settings.dns.provider === "zone-file") return;
-    const foreign = await findForeignRecords(settings, resources);
-    if (foreign.length > 0) throw new DnsError(foreign);
-}
-
-/** Its data may have been changed for the newer one. */
-function refuseOlder({ version }: Record<string, unknown>, { images }: Session["settings"]): string | undefined {
-    const { tag } = images.forwardemail;
-    if (typeof version !== "string" || !isOlder(tag, version)) return undefined;
-    return `version: ${tag} is older than ${version}, which runs: its data may have been changed for it. Fix: set the version that runs; or npm run update -- --version ${tag} --force`;
 }
 
 /** A rehearsal's ports are in a namespace: they are made reachable on this machine's loopback. */

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { parseArgs, styleText } from "node:util";
 import { openExisting } from "./session";
-import { Check, Report, Status, exitCode, runChecks, worst } from "./verify/check";
+import { Check, Finding, Report, Status, exitCode, runChecks, worst } from "./verify/check";
 import { deployed } from "./verify/deployed";
 import { foreignCheck, mtaStsCheck, recordsCheck, reverseCheck, spfCheck } from "./verify/dns";
 import { backupsCheck, driftCheck, hostCheck } from "./verify/host";
@@ -49,11 +49,13 @@ async function main(): Promise<void> {
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, (line) => console.error(line));
     const { deployment, ways } = await deployed(session, values.stack);
     const reports = await runChecks(checks, deployment, theWorld(deployment.settings, ways));
-    const before = values.only ? undefined : remember(values.stack, reports);
+    const before = values.only ? undefined : remember(memoryOf(values.stack, session.rehearsal !== undefined), reports);
     const shown = values["since-last"] ? changedSince(before ?? [], reports) : reports;
     if (values.json) console.log(JSON.stringify(shown, null, 2));
     else for (const line of table(shown, values.all ?? false)) console.log(line);
     process.exitCode = exitCode(reports);
+    // A preview that hangs would keep the process alive. What was printed is out by then: a pipe takes its time.
+    process.stdout.write("", () => process.exit());
 }
 
 /** @throws Error with the names that there are. */
@@ -63,9 +65,11 @@ export function chosen(only: string[] | undefined): Check[] {
     return only ? CHECKS.filter(({ id }) => only.includes(id)) : CHECKS;
 }
 
+/** What the last run found. A rehearsal is another deployment of the same name. */
+export const memoryOf = (stack: string, isRehearsal: boolean) => path.join(WORK, "verify", `${stack}${isRehearsal ? ".rehearsal" : ""}.json`);
+
 /** Keeps the reports for the next time; answers those of the last. */
-function remember(stack: string, reports: Report[]): Report[] | undefined {
-    const file = path.join(WORK, "verify", `${stack}.json`);
+function remember(file: string, reports: Report[]): Report[] | undefined {
     const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Report[]) : undefined;
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
     writeFileSync(file, JSON.stringify(reports), { mode: 0o600 });
@@ -74,10 +78,11 @@ function remember(stack: string, reports: Report[]): Report[] | undefined {
 
 /** Findings of another status than before, new ones, and what is well again. */
 export function changedSince(before: Report[], now: Report[]): Report[] {
-    const key = (id: string, subject: string) => `${id} ${subject}`;
-    const known = new Map(before.flatMap(({ id, findings }) => findings.map((one) => [key(id, one.subject), one.status] as const)));
+    // A name has several records of a type, each with a finding of its own.
+    const key = (id: string, { subject, status }: Finding) => `${id} ${subject} ${status}`;
+    const known = new Set(before.flatMap(({ id, findings }) => findings.map((one) => key(id, one))));
     return now
-        .map((report) => ({ ...report, findings: report.findings.filter(({ subject, status }) => known.get(key(report.id, subject)) !== status) }))
+        .map((report) => ({ ...report, findings: report.findings.filter((one) => !known.has(key(report.id, one))) }))
         .filter(({ findings }) => findings.length > 0);
 }
 

@@ -1,6 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import { BackupBucket, badDays, BucketArgs, bucketPrefix, checkArgs, S3Credentials } from "./bucket";
+import { BackupBucket, badDays, BucketArgs, BucketKey, bucketPrefix, checkArgs } from "./bucket";
 import { bucketPolicy, Policy, prunerPolicy, writerPolicy } from "./policies";
 
 export interface AwsBucketArgs extends BucketArgs {
@@ -29,8 +29,8 @@ export class AwsBucket extends pulumi.ComponentResource implements BackupBucket 
     public readonly name: pulumi.Output<string>;
     public readonly region: pulumi.Output<string>;
     public readonly endpoint: pulumi.Output<string>;
-    public readonly writer: S3Credentials;
-    public readonly pruner: S3Credentials;
+    public readonly writer: BucketKey;
+    public readonly pruner: BucketKey;
 
     constructor(name: string, args: AwsBucketArgs, opts?: pulumi.ComponentResourceOptions) {
         const { deployment, prefix, keepVersionsDays, objectLockDays } = args;
@@ -104,7 +104,7 @@ function createUser(
     tags: Record<string, string>,
     keep: pulumi.CustomResourceOptions,
     ready: pulumi.CustomResourceOptions,
-): S3Credentials {
+): BucketKey {
     const user = new aws.iam.User(name, { tags }, keep);
     new aws.iam.UserPolicy(name, { user: user.name, policy: rights.apply((policy) => JSON.stringify(policy)) }, keep);
     const key = new aws.iam.AccessKey(name, { user: user.name }, ready);

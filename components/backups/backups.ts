@@ -9,8 +9,9 @@ import { Server } from "../server/server";
 import { servicesOf } from "../services/catalogue";
 import { Place, createPlace, sourceOf, writeFiles } from "../services/files";
 import { DeploymentSecrets, Recovered, activeSelector } from "../services/secrets";
-import type { BackupSettings, BucketKey, Settings } from "../settings/settings";
+import type { BackupSettings, Settings } from "../settings/settings";
 import { AwsBucket } from "./awsBucket";
+import type { BackupBucket, BucketKey } from "./bucket";
 import { R2Bucket } from "./r2Bucket";
 import { RUN } from "./host/backup";
 import { COMMON } from "./host/common";
@@ -21,22 +22,12 @@ import { OPEN, RESTORE_AT_START, SCHEDULE, UNDO_SCHEDULE } from "./host/setUp";
 export interface BackupsArgs {
     settings: Settings;
     backups: BackupSettings;
-    bucket: Bucket;
+    bucket: BackupBucket;
     server: Server;
 }
 
-/** A bucket at a store that speaks S3, with a key that adds and reads and one that also removes. */
-export interface Bucket {
-    /** URL without a path. */
-    endpoint: pulumi.Input<string>;
-    name: pulumi.Input<string>;
-    region?: pulumi.Input<string>;
-    writer: BucketKey;
-    pruner: BucketKey;
-}
-
 /** The bucket that the config gives, or that is made for it. */
-export function createBucket(deployment: string, { store, prefix }: BackupSettings): Bucket {
+export function createBucket(deployment: string, { store, prefix }: BackupSettings): BackupBucket {
     const name = `${deployment}-backups`;
     switch (store.provider) {
         case "s3":
@@ -62,14 +53,14 @@ export interface Repository {
     /** Opens every set. */
     passphrase: string;
     /** May delete sets. */
-    pruneKey: { accessKeyId: string; secretAccessKey: string };
+    pruneKey: pulumi.Unwrap<BucketKey>;
 }
 
 /** A line of a config file of curl. */
 const curlOption = (name: string, value: pulumi.Output<string>) => value.apply((text) => `${name} = "${text.replace(/[\\"]/g, "\\$&")}"\n`);
 
 /** Environment of restic, a variable a line: what `docker run --env-file` takes. */
-export const resticEnvironment = (repository: string, passphrase: string, key: Repository["pruneKey"]): string =>
+export const resticEnvironment = (repository: string, passphrase: string, key: pulumi.Unwrap<BucketKey>): string =>
     `RESTIC_REPOSITORY=${repository}
 RESTIC_PASSWORD=${passphrase}
 AWS_ACCESS_KEY_ID=${key.accessKeyId}
@@ -90,7 +81,8 @@ export class Backups extends pulumi.ComponentResource {
     private readonly lookup: "path" | "dns";
     private readonly passphrase: pulumi.Output<string>;
     private readonly place: Place;
-    private readonly opened: pulumi.Resource;
+    /** Refuses an empty deployment whose bucket has sets: nothing may touch the data before. */
+    public readonly opened: pulumi.Resource;
     private readonly root: { reference: string; pulled: pulumi.Resource };
 
     constructor(
@@ -123,6 +115,7 @@ export class Backups extends pulumi.ComponentResource {
             BACKUP: this.place.source,
             PACKAGES: settings.servers[0].engine ? "install" : "present", // nothing is installed on a host that the program does not set up
             REPOSITORY: this.url,
+            ...(backups.restoreFrom ? { BEGINS: "restore" } : {}),
             // With what else it depends on, it is opened again. The digest tells nothing: the bucket's key is random.
             REGION: pulumi.output(args.bucket.region).apply((region) => region ?? ""),
             BUCKET_LOOKUP: this.lookup,

@@ -1,24 +1,24 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { ArgsError } from "../errors";
 
-/** Keys of an S3 API, as restic takes them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
-export interface S3Credentials {
-    accessKeyId: pulumi.Output<string>;
+/** A key of an S3 API, as restic takes it: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
+export interface BucketKey {
+    accessKeyId: pulumi.Input<string>;
     /** Secret. */
-    secretAccessKey: pulumi.Output<string>;
+    secretAccessKey: pulumi.Input<string>;
 }
 
-/** A bucket that this program makes for backups, wherever it is: restic's repository is `s3:ENDPOINT/NAME/PREFIX`. */
+/** A bucket for backups at a store that speaks S3, given or made by this program: restic's repository is `s3:ENDPOINT/NAME/PREFIX`. */
 export interface BackupBucket {
-    name: pulumi.Output<string>;
+    name: pulumi.Input<string>;
     /** What requests are signed for; restic asks the API for it where it is not told. */
-    region: pulumi.Output<string>;
-    /** Where the S3 API is, without the bucket's name: restic puts it into the path. */
-    endpoint: pulumi.Output<string>;
-    /** For the server: adds and reads, and cannot destroy history. */
-    writer: S3Credentials;
-    /** For whoever thins the backups out. They belong on another machine than the server. */
-    pruner: S3Credentials;
+    region?: pulumi.Input<string>;
+    /** Where the S3 API is, a URL without a path: restic puts the bucket's name behind it. */
+    endpoint: pulumi.Input<string>;
+    /** For the server: adds and reads, and need not be able to destroy history. */
+    writer: BucketKey;
+    /** For whoever thins the backups out. It belongs on another machine than the server. */
+    pruner: BucketKey;
 }
 
 /** What every bucket for backups is told. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { BackupBucket, badDays, BucketArgs, bucketName, checkArgs, S3Credentials } from "./bucket";
+import { BackupBucket, badDays, BucketArgs, BucketKey, bucketName, checkArgs } from "./bucket";
 
 export interface R2BucketArgs extends BucketArgs {
     /** Id of the Cloudflare account, 32 hexadecimal digits. R2 must have been turned on in its dashboard. */
@@ -12,11 +12,6 @@ export interface R2BucketArgs extends BucketArgs {
      * @default for ever: nothing can be destroyed, and pruning is not possible
      */
     lockDays?: number;
-    /**
-     * Provider whose token may write R2 storage and the account's API tokens ("Workers R2 Storage Write", "Account API Tokens Write").
-     * @default that of the component's options
-     */
-    provider?: cloudflare.Provider;
 }
 
 /**
@@ -30,23 +25,24 @@ export interface R2BucketArgs extends BucketArgs {
  *
  * Writer and pruner have the same rights; there are two so that one can be withdrawn. Bucket, lock and tokens are protected.
  *
+ * The token of the provider in `opts` may write R2 storage and the account's API tokens ("Workers R2 Storage Write", "Account API Tokens Write").
+ *
  * @example
- * const bucket = new R2Bucket("forwardemail-prod-backups", { deployment: "forwardemail-prod", accountId, prefix: "restic", lockDays: 365, provider });
+ * const bucket = new R2Bucket("forwardemail-prod-backups", { deployment: "forwardemail-prod", accountId, prefix: "restic", lockDays: 365 }, { provider });
  */
 export class R2Bucket extends pulumi.ComponentResource implements BackupBucket {
     public readonly name: pulumi.Output<string>;
     public readonly region: pulumi.Output<string>;
     public readonly endpoint: pulumi.Output<string>;
-    public readonly writer: S3Credentials;
-    public readonly pruner: S3Credentials;
+    public readonly writer: BucketKey;
+    public readonly pruner: BucketKey;
 
     constructor(name: string, args: R2BucketArgs, opts?: pulumi.ComponentResourceOptions) {
-        const { deployment, accountId, prefix, lockDays, provider } = args;
+        const { deployment, accountId, prefix, lockDays } = args;
         const account = /^[0-9a-f]{32}$/.test(accountId) ? undefined : `accountId must have 32 hexadecimal digits, got "${accountId}"`;
         checkArgs("R2Bucket", name, args, [account, badDays("lockDays", lockDays)]);
         super("forwardemail:backups:R2Bucket", name, {}, opts);
-        const own = { parent: this, provider };
-        const keep = { ...own, protect: true };
+        const keep = { parent: this, protect: true };
 
         const bucket = new cloudflare.R2Bucket(`${name}-bucket`, { accountId, name: bucketName(deployment) }, keep);
         const inBucket = { accountId, bucketName: bucket.name };
@@ -94,7 +90,7 @@ export const lockRules = (prefix: string, days?: number): cloudflare.types.input
 export const BUCKET_ITEM_WRITE = "2efd5506f9c8494dacb1fa10a3e7d5b6";
 
 /** The account's own token, which outlives the user who made it; good for the objects of this bucket only. */
-function createToken(name: string, title: string, accountId: string, bucket: cloudflare.R2Bucket, opts: pulumi.CustomResourceOptions): S3Credentials {
+function createToken(name: string, title: string, accountId: string, bucket: cloudflare.R2Bucket, opts: pulumi.CustomResourceOptions): BucketKey {
     const resources = bucket.name.apply((of) => JSON.stringify({ [`com.cloudflare.edge.r2.bucket.${accountId}_default_${of}`]: "*" }));
     const policies = [{ effect: "allow", permissionGroups: [{ id: BUCKET_ITEM_WRITE }], resources }];
     const token = new cloudflare.AccountToken(name, { accountId, name: title, policies }, opts);

@@ -16,7 +16,7 @@ export interface StoreArgs {
     fingerprints: pulumi.Input<string>;
     /** Accept data that carries no mark, such as an import. */
     adopt: boolean;
-    /** What brings data from a backup set. */
+    /** What brings data from a backup set, or sees that none have to be brought. */
     restored?: pulumi.Resource;
 }
 
@@ -60,6 +60,9 @@ if [ -z "$data" ]; then
     # Empty, or marked by an attempt that another store refused: there is nothing that a key could fit.
     [ -z "$PREVIOUS" ] || [ "$PREVIOUS" = "$PLACE" ] || refuse "it moves from $PREVIOUS to $PLACE, which is empty" \\
         "stop the stack (npm run down), copy $PREVIOUS to $PLACE with its owners, then run npm run up"
+    # The mark stays in a store that is empty: where it is gone, what was here is gone.
+    [ -z "$PREVIOUS" ] || [ -e "$file" ] || [ "$ADOPT" = true ] || refuse "it was at $PLACE, and now there is nothing" \\
+        "bring back its disk, or a backup (npm run restore); to go on without it, set data.adopt to true"
 elif [ ! -e "$file" ]; then
     [ "$ADOPT" = true ] || refuse "it holds files but no mark of a deployment" "to take it over with the keys of this stack, set data.adopt to true"
 elif [ "$(cat "$file")" != "$MARK" ]; then

@@ -1,11 +1,12 @@
 import * as net from "node:net";
 import { z } from "zod";
 import { EVERYWHERE } from "../server/host/firewall";
+import { SERVICE_NAMES } from "../services/catalogue";
 import { backups, restoreFrom } from "./backupSchema";
 import { certificates } from "./certificateSchema";
 import { dkim, dns, domainRecords } from "./dnsSchema";
 import { dnsName } from "./names";
-import { networks, server, serviceName } from "./serverSchema";
+import { networks, server } from "./serverSchema";
 
 // The shape of a stack's config. Each message ends the sentence "got X, wanted …".
 // Pulumi.yaml declares the same keys for `pulumi config` and the editor; a unit test holds the two together.
@@ -25,6 +26,8 @@ const subnet4 = z.string("an IPv4 subnet such as 10.89.7.0/24").refine((text) =>
     const isPrivate = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168);
     return isPrivate && (((a * 256 + b) * 256 + c) * 256 + d) % 2 ** (32 - bits) === 0;
 }, "the first address of a private IPv4 subnet of 16 to 26 bits, such as 10.89.7.0/24");
+
+const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
 
 const PORT = "a TCP port such as 8080, or a UDP port such as 51820/udp";
 const isPort = (port: number | string) =>

@@ -1,9 +1,6 @@
 import { z } from "zod";
 import { BLOCK_LISTS, REACH } from "../server/host/preflight";
-import { SERVICE_NAMES } from "../services/catalogue";
 import { canonical, dnsName } from "./names";
-
-export const serviceName = z.enum(SERVICE_NAMES, `one of ${SERVICE_NAMES.join(", ")}`);
 
 const sshKeys = {
     address: z.union([z.ipv4(), z.ipv6(), dnsName], "an IP address or a DNS name").optional().describe("ssh: IPv4, IPv6 or DNS name of the host."),
@@ -154,10 +151,6 @@ export const server = z.strictObject(
             .enum(["distribution", "docker"], "distribution or docker")
             .default("distribution")
             .describe("ssh: where Docker comes from when the host has none: the distribution's package, or Docker's own repository."),
-        services: z
-            .union([z.literal("all"), z.array(serviceName)], `"all" or a list of services`)
-            .default("all")
-            .describe("Services placed there: all, or a list."),
     },
-    "a map with name, kind and services",
+    "a map with name and kind",
 );

@@ -1,12 +1,12 @@
 import { isIPv4 } from "node:net";
 import { Problem } from "../errors";
-import { ServiceName, publishedPorts, servicesOf } from "../services/catalogue";
+import { publishedPorts } from "../services/catalogue";
 import { DOCKER_SOCKET, SshConnection, dockerUrl } from "../server/connection";
 import { EVERYWHERE } from "../server/host/firewall";
 import { Config } from "./schema";
 import { ServerSettings } from "./settings";
 
-/** Whether the servers fit their kinds, and every service has a place. */
+/** Whether the servers fit their kinds. */
 export function checkServers(config: Config): Problem[] {
     const problems = duplicates(
         "servers",
@@ -17,7 +17,7 @@ export function checkServers(config: Config): Problem[] {
     problems.push(...checkFirewall(config));
     if (config.servers.length > 1)
         problems.push({ key: "servers", message: `got ${config.servers.length} servers; several servers: not available yet`, fix: "keep one" });
-    return [...problems, ...checkPlacement(config)];
+    return problems;
 }
 
 function checkServer(server: Config["servers"][number], key: string, config: Config): Problem[] {
@@ -107,48 +107,16 @@ function checkFirewall({ firewall, servers: [{ kind, setUp, port }], profile, ne
     return problems;
 }
 
-function checkPlacement(config: Config): Problem[] {
-    const wanted = servicesOf(config.profile);
-    const places = new Map<ServiceName, string[]>();
-    for (const { name, services } of config.servers)
-        for (const service of services === "all" ? wanted : services) places.set(service, [...(places.get(service) ?? []), name]);
-    const problems: Problem[] = [];
-    const twice = [...places].filter(([, servers]) => servers.length > 1);
-    if (twice.length > 0) {
-        const services = twice.map(([service]) => service).join(", ");
-        problems.push({
-            key: "servers",
-            message: `${twice.length === 1 ? `service ${services} is` : `services ${services} are`} placed twice: on ${twice[0][1].join(" and ")}`,
-            fix: "list each service under one server",
-        });
-    }
-    for (const service of [...places.keys()].filter((one) => !wanted.includes(one)))
-        problems.push({
-            key: "servers",
-            message: `service ${service} is not part of profile ${config.profile}`,
-            fix: `remove ${service}, or set profile: full`,
-        });
-    const nowhere = wanted.filter((service) => !places.has(service));
-    if (nowhere.length > 0)
-        problems.push({
-            key: "servers",
-            message: `placed nowhere: ${nowhere.join(", ")}`,
-            fix: "list them under a server, or give one server services: all",
-        });
-    return problems;
-}
-
 /** Where a data directory is when the config names none: on kind aws the data is on a volume of its own. */
 export function dataDirectory({ data, servers }: Config): string | undefined {
     return data.directory ?? (servers.some(({ kind }) => kind === "aws") ? "/srv/forwardemail" : undefined);
 }
 
-/** Servers with the services that "all" stands for, and what is known of how each is reached. `deployment` names their keys' files. */
+/** Servers with what is known of how each is reached. `deployment` names their keys' files. */
 export function placed(config: Config, deployment: string, ownKey: boolean): ServerSettings[] {
     return config.servers.map((server) => {
-        const { name, kind, services, reach, blockLists, dockerHost, port, user, address, hostKey, jump, aws, setUp, engine, ipv6 } = server;
-        const all = services === "all" ? servicesOf(config.profile) : services;
-        const place = { name, kind, services: all, dockerHost: dockerHost ?? `unix://${DOCKER_SOCKET}`, reach, blockLists };
+        const { name, kind, reach, blockLists, dockerHost, port, user, address, hostKey, jump, aws, setUp, engine, ipv6 } = server;
+        const place = { name, kind, dockerHost: dockerHost ?? `unix://${DOCKER_SOCKET}`, reach, blockLists };
         if (kind === "local") return place;
         const socket = place.dockerHost.slice("unix://".length);
         const login = { alias: `${deployment}-${name}`, port, user: aws ? USER_OF[aws.image] : user, socket, ownKey, jump };

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { BucketKey } from "../backups/bucket";
 import { Login, SshConnection } from "../server/connection";
 import type { ApplicationDomain } from "../dns/records";
 import type { MtaSts } from "../dns/mtaSts";
@@ -67,13 +68,6 @@ export type BackupStore =
     | { provider: "aws"; region: string; keepVersionsDays: number; objectLockDays?: number }
     | { provider: "r2"; accountId: string; lockDays?: number; token: pulumi.Output<string> };
 
-/** A key of an S3-compatible store. */
-export interface BucketKey {
-    accessKeyId: pulumi.Input<string>;
-    /** Secret. */
-    secretAccessKey: pulumi.Input<string>;
-}
-
 /** Encrypted sets of everything in a bucket. */
 export interface BackupSettings {
     store: BackupStore;
@@ -116,7 +110,6 @@ export interface ServerSettings {
     ssh?: SshConnection;
     /** The instance to make, on kind aws. */
     aws?: AwsSettings;
-    services: ServiceName[];
     /** Public addresses for DNS; on kind aws the address is known when it is made. */
     ipv4?: string;
     ipv6?: string;

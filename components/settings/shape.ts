@@ -61,7 +61,6 @@ export const EXAMPLES: Record<string, string> = {
     "servers[].jump": "{address: jump.example.com, hostKey: ssh-ed25519 AAAA…}",
     "servers[].aws": "{region: eu-central-1, authorizedKeys: [ssh-ed25519 AAAA…]}",
     "servers[].aws.authorizedKeys": "[ssh-ed25519 AAAA…]",
-    "servers[].services": "all",
     network: "{ipv6: true}",
     certificates: "{issuer: self-signed}",
     "certificates.extraNames": "[www.example.com]",

@@ -5,14 +5,24 @@ import * as path from "node:path";
 /** How an update ended. */
 export type Outcome = "updated" | "rolled back" | "failed";
 
-/** A line of the log of a stack's updates. */
-export interface Entry {
-    at: string;
+/** Where an update is that has not ended. */
+export type Phase = "begun" | "going back";
+
+/** An update that has been agreed to. */
+export interface Step {
     from: string;
     to: string;
-    what: "begun" | Outcome;
-    /** Backup set that was made before. */
+    /** Backup set that was made before; unset, where there are no backups. */
     set?: string;
+    /** What failed before it, as keys of findings (core.ts): it is not the update's doing. */
+    before?: string[];
+}
+
+/** A line of the log of a stack's updates. */
+export interface Entry extends Step {
+    at: string;
+    /** `given up`: it was cut short, and the next run had another aim. */
+    what: Phase | Outcome | "given up";
     /** Who does it, as long as it is not ended. */
     process: { host: string; pid: number };
 }
@@ -20,33 +30,62 @@ export interface Entry {
 /** Log of a stack's updates: what was begun and has no end was cut short, and the next run takes it up. */
 export class Journal {
     constructor(
-        private readonly file: string,
+        readonly file: string,
         private readonly me = { host: hostname(), pid: process.pid },
     ) {}
 
     entries(): Entry[] {
-        if (!existsSync(this.file)) return [];
-        const lines = readFileSync(this.file, "utf8").split("\n").slice(0, -1); // one that a power cut left half
-        return lines.map((line) => JSON.parse(line) as Entry);
+        return this.text().split("\n").flatMap(parsed);
     }
 
-    write(entry: Omit<Entry, "at" | "process">): void {
+    write({ from, to, set, before, what }: Step & Pick<Entry, "what">): void {
         mkdirSync(path.dirname(this.file), { recursive: true, mode: 0o700 });
-        const complete: Entry = { at: new Date().toISOString(), ...entry, process: this.me };
-        appendFileSync(this.file, `${JSON.stringify(complete)}\n`, { mode: 0o600 });
+        const complete: Entry = { at: new Date().toISOString(), from, to, what, set, before, process: this.me };
+        const text = this.text();
+        // After a line that a power cut left half, this one would be lost with it.
+        const start = text === "" || text.endsWith("\n") ? "" : "\n";
+        appendFileSync(this.file, `${start}${JSON.stringify(complete)}\n`, { mode: 0o600 });
     }
 
     /**
      * The update that a run did not bring to its end.
      * @throws Error when that run is still there.
      */
-    unfinished(isAlive: (pid: number) => boolean = isRunning): Entry | undefined {
+    unfinished(isAlive: (pid: number) => boolean = isRunning): (Entry & { what: Phase }) | undefined {
         const last = this.entries().at(-1);
-        if (last?.what !== "begun") return undefined;
-        const { host, pid } = last.process;
-        if (host === this.me.host && pid !== this.me.pid && isAlive(pid))
-            throw new Error(`An update from ${last.from} to ${last.to} is under way (process ${pid}, since ${last.at}). Fix: wait for it.`);
+        if (!last || !isPhase(last)) return undefined;
+        const { from, to, at, process: one } = last;
+        if (one.host === this.me.host && one.pid !== this.me.pid && isAlive(one.pid))
+            throw new Error(
+                `An update from ${from} to ${to} is under way (process ${one.pid}, since ${at}). Fix: wait for it; if process ${one.pid} is another program by now (ps -p ${one.pid}), take the last line out of ${this.file}.`,
+            );
         return last;
+    }
+
+    /** The machine that an update was begun on, where it is another: whether it still runs cannot be asked from here. */
+    elsewhere({ process: { host } }: Entry): string | undefined {
+        return host === this.me.host ? undefined : host;
+    }
+
+    private text(): string {
+        return existsSync(this.file) ? readFileSync(this.file, "utf8") : "";
+    }
+}
+
+const isPhase = (entry: Entry): entry is Entry & { what: Phase } => entry.what === "begun" || entry.what === "going back";
+
+/** Why an update that was cut short is not gone on with; undefined, where it is. */
+export function whyGivenUp({ from, to }: Step, running: string, version: string | undefined): string | undefined {
+    if (version !== undefined && version !== to) return `--version asks for ${version}`;
+    return running === from || running === to ? undefined : `${running} runs by now`;
+}
+
+/** Nothing, where a power cut left a line half. */
+function parsed(line: string): Entry[] {
+    try {
+        return [JSON.parse(line) as Entry];
+    } catch {
+        return [];
     }
 }
 

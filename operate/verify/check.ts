@@ -37,8 +37,10 @@ export interface Deployment {
     outputs: Record<string, unknown>;
     /** What an `up` wrote to DNS, or told the operator to write. */
     records: Declared[];
-    /** Where the published ports answer. */
+    /** Where the published ports answer, over IPv4 or by a name. */
     address: string;
+    /** The same, and the IPv6 address where the network has IPv6. */
+    addresses: string[];
     /** Whether the address is this very machine's: what else listens on it is not the deployment's. */
     isHere: boolean;
 }
@@ -68,19 +70,23 @@ export interface Report {
 
 const PATIENCE = 12_000;
 
-/** Runs all checks at once; one that fails or hangs says so and holds up no other. */
+/** Runs all checks at once; one that throws, fails or hangs says so and holds up no other. */
 export function runChecks(checks: Check[], deployment: Deployment, world: World): Promise<Report[]> {
     return Promise.all(
         checks.map(async ({ id, title, source, patience = PATIENCE, run }) => {
-            const findings = await Promise.race([run(deployment, world), late(patience)]).catch((error: Error) => [unknown(id, error.message)]);
+            const work = Promise.resolve().then(() => run(deployment, world));
+            const findings = await inTime(work, patience).catch((error: Error) => [unknown(id, error.message)]);
             return { id, title, source, findings };
         }),
     );
 }
 
-async function late(patience: number): Promise<never> {
-    await new Promise((resolve) => setTimeout(resolve, patience).unref());
-    throw new Error(`no answer within ${patience / 1000} s`);
+async function inTime<T>(work: Promise<T>, patience: number): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${patience / 1000} s`)), patience);
+    });
+    return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 export const unknown = (subject: string, got: string): Finding => ({ status: "unknown", subject, got });

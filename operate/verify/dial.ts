@@ -3,13 +3,19 @@ import * as https from "node:https";
 import * as net from "node:net";
 import * as tls from "node:tls";
 
+/** `no way`: this machine has none to such an address, which says nothing of the port. */
+export type Door = "open" | "closed" | "no way";
+
 /** Connections to the deployment, as its clients make them. All reject where nobody answers. */
 export interface Dial {
     /** Whether a TCP connection is taken. Never rejects. */
-    isOpen(address: string, port: number): Promise<boolean>;
+    isOpen(address: string, port: number): Promise<Door>;
     /** What TLS shows there; on an SMTP port after STARTTLS (RFC 3207). */
     certificate(args: TlsArgs): Promise<Shown>;
-    /** Sends lines to an SMTP server, each after the answer to the one before; answers the greeting and the answers. */
+    /**
+     * Sends lines to an SMTP server, each after the answer to the one before, and the message after the one that DATA gets. Answers the
+     * greeting and the answers. Once something is refused, only a QUIT follows; where the server hangs up, the answers so far are all.
+     */
     smtp(address: string, port: number, lines: string[]): Promise<string[]>;
     /** GET over HTTPS, without following anywhere. */
     get(args: Omit<TlsArgs, "starttls"> & { path: string }): Promise<{ status: number; type: string; body: string }>;
@@ -33,6 +39,10 @@ export interface Shown {
 }
 
 const TIMEOUT = 5000;
+/** How long a server may think about a command. RFC 5321 §4.5.3.2 grants minutes, which nobody who waits for a report has. */
+const SMTP_TIMEOUT = 30_000;
+/** For a greeting and STARTTLS, within the patience of the check tls. */
+const STARTTLS_TIMEOUT = 10_000;
 
 export const dial: Dial = { isOpen, certificate, smtp, get };
 
@@ -44,12 +54,15 @@ function connect(address: string, port: number): Promise<net.Socket> {
     });
 }
 
-async function isOpen(address: string, port: number): Promise<boolean> {
+/** Codes of an address of a kind that this machine has no network for, most often IPv6. */
+const NO_WAY = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"];
+
+async function isOpen(address: string, port: number): Promise<Door> {
     try {
         (await connect(address, port)).destroy();
-        return true;
-    } catch {
-        return false;
+        return "open";
+    } catch (error) {
+        return NO_WAY.includes((error as NodeJS.ErrnoException).code ?? "") ? "no way" : "closed";
     }
 }
 
@@ -57,7 +70,7 @@ async function certificate({ address, port, servername, starttls, ca }: TlsArgs)
     const plain = await connect(address, port);
     try {
         if (starttls) {
-            const talk = conversation(plain);
+            const talk = conversation(plain, STARTTLS_TIMEOUT);
             for (const line of ["EHLO verify.invalid", "STARTTLS"]) {
                 await talk.answer();
                 talk.say(line);
@@ -90,21 +103,32 @@ function shown(socket: net.Socket, servername: string, ca?: string): Promise<Sho
 
 async function smtp(address: string, port: number, lines: string[]): Promise<string[]> {
     const socket = await connect(address, port);
+    const answers: string[] = [];
     try {
-        const talk = conversation(socket);
-        const answers = [await talk.answer()];
+        const talk = conversation(socket, SMTP_TIMEOUT);
+        answers.push(await talk.answer());
         for (const line of lines) {
-            talk.say(line);
+            const last = answers.at(-1)!;
+            if (answers.some((answer) => !/^[23]/.test(answer)) && line !== "QUIT") continue;
+            talk.say(last.startsWith("354") ? message(line) : line);
             answers.push(await talk.answer());
         }
         return answers;
+    } catch (error) {
+        if (error instanceof HungUp && answers.length > 0) return answers;
+        throw error;
     } finally {
         socket.destroy();
     }
 }
 
-/** Answers of several lines come as one (RFC 5321 §4.2.1). */
-function conversation(socket: net.Socket) {
+/** A message as one unit; a line that begins with a dot would end it (RFC 5321 §4.5.2). */
+const message = (text: string) => `${text.replace(/\r?\n/g, "\r\n").replace(/^\./gm, "..")}\r\n.`;
+
+class HungUp extends Error {}
+
+/** Answers of several lines come as one (RFC 5321 §4.2.1), also without text (§4.2). */
+function conversation(socket: net.Socket, timeout: number) {
     let received = "";
     let waiting: (() => void) | undefined;
     let ended: Error | undefined;
@@ -112,11 +136,13 @@ function conversation(socket: net.Socket) {
         received += data.toString("latin1");
         waiting?.();
     };
-    const onEnd = (error?: Error) => {
-        ended = error ?? new Error("the server hung up");
+    // An error of the system's is how a peer hangs up that does not say so; the other one is ours, of a peer that is silent.
+    const onEnd = (error?: NodeJS.ErrnoException) => {
+        ended ??= error && !error.code ? error : new HungUp("the server hung up");
         waiting?.();
     };
     socket
+        .setTimeout(timeout)
         .on("data", onData)
         .once("error", onEnd)
         .once("close", () => onEnd());
@@ -124,7 +150,7 @@ function conversation(socket: net.Socket) {
         say: (line: string) => socket.write(`${line}\r\n`),
         async answer(): Promise<string> {
             for (;;) {
-                const whole = /^(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\n/.exec(received);
+                const whole = /^(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*|\r)?\n/.exec(received);
                 if (whole) {
                     received = received.slice(whole[0].length);
                     return whole[0].trim();

@@ -3,9 +3,9 @@ import { zoneOf } from "../../components/dns/records";
 import { policyText } from "../../components/dns/mtaSts";
 import { EXCHANGER, under } from "../../components/services/catalogue";
 import { canonical } from "../../components/settings/names";
-import { LiveZone, Lookup, Type, liveZone } from "../dnsLookup";
+import { LiveZone, Lookup, LookupAt, Type, addressOf, liveZone } from "../dnsLookup";
 import { findForeignRecords } from "../foreignRecords";
-import { Check, Declared, Deployment, Finding } from "./check";
+import { Check, Declared, Deployment, Finding, unknown } from "./check";
 import type { World } from "./world";
 
 const publish = (deployment: Deployment): string =>
@@ -13,7 +13,7 @@ const publish = (deployment: Deployment): string =>
         ? `add what npm run -s output -- zone --stack ${deployment.stack} prints to the zone`
         : `npm run up -- --stack ${deployment.stack}`;
 
-/** Every declared record, at the zone's own name servers and at this machine's resolver. */
+/** Every declared record, at each of the zone's own name servers and at this machine's resolver. */
 export const recordsCheck: Check = {
     id: "records",
     title: "DNS has every record as it was declared",
@@ -21,48 +21,85 @@ export const recordsCheck: Check = {
     async run(deployment, world) {
         const { dns } = deployment.settings;
         if (!dns) return [];
-        const zones = await Promise.all(dns.zones.map(({ name }) => liveZone(name, world.lookupAt)));
-        const lost = zones.filter(({ nameServers }) => nameServers.length === 0);
-        const found = await Promise.all(zones.filter((zone) => !lost.includes(zone)).map((zone) => zoneFindings(zone, deployment, world.lookupAt())));
-        return [
-            ...lost.map(({ name }): Finding => ({
-                status: "fail",
-                subject: name,
-                got: "DNS knows no name servers of this zone",
-                fix: "see at the registrar that the domain is delegated to the provider of its zone",
-            })),
-            ...found.flat(),
-        ];
+        return (await Promise.all(dns.zones.map(({ name }) => zoneFindings(name, deployment, world.lookupAt)))).flat();
     },
 };
 
-async function zoneFindings(zone: LiveZone, deployment: Deployment, system: Lookup): Promise<Finding[]> {
-    const names = deployment.settings.dns!.zones.map(({ name }) => name);
-    // Node asks for no TLSA records; that they fit what port 25 shows is another check's.
-    const ours = deployment.records.filter(({ name, type }) => zoneOf(name, names) === zone.name && type !== "TLSA");
-    const compared = await Promise.all(ours.map((record) => compare(record, zone, system, publish(deployment))));
-    const wrong = compared.flat();
-    if (wrong.some(({ status }) => status === "fail")) return wrong;
-    return [...wrong, { status: "pass", subject: zone.name, got: `${ours.length} records, as ${zone.nameServers[0]} has them` }];
+async function zoneFindings(name: string, deployment: Deployment, at: LookupAt): Promise<Finding[]> {
+    const zone = await liveZone(name, at, { strict: true }).catch((error: Error) => error);
+    if (zone instanceof Error) return [unknown(name, `nobody tells its name servers: ${zone.message}`)];
+    if (zone.nameServers.length === 0) return [undelegated(name)];
+    const names = deployment.settings.dns!.zones.map((one) => one.name);
+    // That TLSA records fit what port 25 shows is another check's.
+    const ours = deployment.records.filter((record) => zoneOf(record.name, names) === name && record.type !== "TLSA");
+    const servers = await Promise.all(zone.nameServers.slice(0, MOST_SERVERS).map((server) => nameServer(server, name, at)));
+    const compared = await Promise.all(ours.map((record) => compare(record, zone, servers, at(), publish(deployment))));
+    const silent = servers.filter(({ isSilent }) => isSilent).map((server) => server.name);
+    const wrong = [...silent.map(mute), ...compared.flat()];
+    if (wrong.some(({ status }) => status === "fail" || status === "unknown")) return wrong;
+    const told = servers.filter(({ isSilent }) => !isSilent).map((server) => server.name);
+    return [...wrong, { status: "pass", subject: name, got: `${ours.length} records at ${told.join(", ") || "a resolver"}` }];
 }
 
-async function compare({ name, type, content }: Declared, zone: LiveZone, system: Lookup, fix: string): Promise<Finding[]> {
+const undelegated = (zone: string): Finding => ({
+    status: "fail",
+    subject: zone,
+    got: "DNS knows no name servers of this zone",
+    fix: "see at the registrar that the domain is delegated to the provider of its zone",
+});
+
+const mute = (server: string): Finding => ({
+    status: "warn",
+    subject: `name server ${server}`,
+    got: "leaves questions without an answer",
+    fix: "see at the provider; none answers, perhaps, because this network lets nobody ask others",
+});
+
+/** Most providers give two to four; more are not asked. */
+const MOST_SERVERS = 4;
+
+/** One by itself: a secondary that was left behind gives a part of the world what was. */
+interface NameServer {
+    name: string;
+    /** Undefined where it does not answer. */
+    ask(name: string, type: Type): Promise<string[] | undefined>;
+    isSilent: boolean;
+}
+
+async function nameServer(name: string, zone: string, at: LookupAt): Promise<NameServer> {
+    const [address] = await addressOf(name, at());
+    if (!address) return { name, isSilent: true, ask: () => Promise.resolve(undefined) };
+    const lookup = at([address]);
+    // One of so many datagrams may be lost. One that says nothing at first is not waited for again with every record.
+    const once = await lookup(zone, "NS").catch(() => undefined);
+    const server: NameServer = {
+        name,
+        isSilent: !once,
+        ask: async (record, type) => {
+            if (!once) return undefined;
+            const found = await lookup(record, type).catch(() => lookup(record, type).catch(() => undefined));
+            server.isSilent ||= !found;
+            return found;
+        },
+    };
+    return server;
+}
+
+async function compare({ name, type, content }: Declared, zone: LiveZone, servers: NameServer[], system: Lookup, fix: string): Promise<Finding[]> {
     const subject = `${name} ${type}`;
-    const there = await zone.ask(name, type as Type);
-    if (!there.includes(content)) return [{ status: "fail", subject, expected: content, got: there.join(", ") || "nothing", fix }];
+    const asked = await Promise.all(servers.map(async (server) => ({ from: server.name, there: await server.ask(name, type as Type) })));
+    const answers = asked.flatMap(({ from, there }) => (there ? [{ from, there }] : []));
+    // Where none of them answers, whoever does: some networks let nobody ask others.
+    const last = answers.length > 0 ? undefined : await zone.ask(name, type as Type).catch((error: Error) => error);
+    if (last instanceof Error) return [unknown(subject, `nobody answers: ${last.message}`)];
+    const lacking = [...answers, ...(last ? [{ from: "a resolver", there: last }] : [])].filter(({ there }) => !there.includes(content));
+    const got = lacking.map(({ from, there }) => `${there.join(", ") || "nothing"} at ${from}`).join("; ");
+    if (lacking.length > 0) return [{ status: "fail", subject, expected: content, got, fix }];
     const seen = await system(name, type as Type).catch(() => undefined);
-    if (!seen) return [{ status: "unknown", subject, got: "this machine's resolver does not answer" }];
-    return seen.includes(content)
-        ? []
-        : [
-              {
-                  status: "warn",
-                  subject,
-                  expected: content,
-                  got: `a resolver still has ${seen.join(", ") || "nothing"}`,
-                  fix: "wait as long as its TTL was",
-              },
-          ];
+    if (!seen) return [unknown(subject, "this machine's resolver does not answer")];
+    if (seen.includes(content)) return [];
+    const cached = `a resolver still has ${seen.join(", ") || "nothing"}`;
+    return [{ status: "warn", subject, expected: content, got: cached, fix: "wait as long as its TTL was" }];
 }
 
 /** What others have put beside our records: an `up` would refuse it. */
@@ -72,7 +109,7 @@ export const foreignCheck: Check = {
     source: "RFC 7208 §4.5, 7489 §6.6.3, 5321 §5.1",
     async run({ settings, resources }, world) {
         if (!settings.dns) return [];
-        const problems = await findForeignRecords(settings, resources, world.lookupAt);
+        const problems = await findForeignRecords(settings, resources, world.lookupAt, { strict: true });
         const refused = problems.filter(({ message }) => !message.includes("there already")); // of no concern once they are written
         if (refused.length === 0) return [{ status: "pass", subject: settings.dns.zones.map(({ name }) => name).join(", "), got: "only ours" }];
         return refused.map(({ key, message, fix }) => ({ status: "fail", subject: key, got: message, fix }));
@@ -91,16 +128,22 @@ export const reverseCheck: Check = {
 };
 
 async function reverseOf(address: string, name: string, world: World): Promise<Finding> {
-    const found = (await world.reverse(address)).map((one) => one.toLowerCase());
-    const fix = `at the server's provider, set the reverse name of ${address} to ${name}, and no second one`;
-    if (found.length !== 1 || found[0] !== name) return { status: "fail", subject: address, expected: name, got: found.join(", ") || "no name", fix };
-    const back = await world.lookupAt()(name, address.includes(":") ? "AAAA" : "A");
-    if (!back.map(canonical).includes(canonical(address)))
-        return { status: "fail", subject: name, expected: address, got: back.join(", ") || "no address", fix: "see the check records" };
-    return { status: "pass", subject: address, got: name };
+    try {
+        const found = (await world.reverse(address)).map((one) => one.toLowerCase());
+        const fix = `at the server's provider, set the reverse name of ${address} to ${name}, and no second one`;
+        const got = found.join(", ") || "no name";
+        if (!found.includes(name)) return { status: "fail", subject: address, expected: name, got, fix };
+        const back = await world.lookupAt()(name, address.includes(":") ? "AAAA" : "A");
+        if (!back.map(canonical).includes(canonical(address)))
+            return { status: "fail", subject: name, expected: address, got: back.join(", ") || "no address", fix: "see the check records" };
+        // Which of two a receiver takes is chance.
+        return found.length > 1 ? { status: "warn", subject: address, expected: name, got, fix } : { status: "pass", subject: address, got };
+    } catch (error) {
+        return unknown(address, (error as Error).message);
+    }
 }
 
-/** What a receiver makes of the sender's address: for the return path of each domain, for the domain itself, and for the EHLO name. */
+/** What a receiver makes of the sender's address: for each name that was declared as one that sends. */
 export const spfCheck: Check = {
     id: "spf",
     title: "receivers find that this server may send for the domains",
@@ -110,11 +153,20 @@ export const spfCheck: Check = {
         if (!settings.dns) return [];
         const addresses = Object.keys((outputs.reverse ?? {}) as Record<string, string>);
         const helo = under(settings.host, EXCHANGER);
-        const paths = settings.domains.map((domain) => `${settings.applicationDomains[domain]?.returnPath ?? "fe-bounces"}.${domain}`);
-        const domains = [...new Set([helo, ...settings.domains, ...paths])];
-        return Promise.all(addresses.flatMap((ip) => domains.map((domain) => spfOf(ip, domain, helo, world.lookupAt(), publish(deployment)))));
+        const names = sendersOf(deployment);
+        return Promise.all(addresses.flatMap((ip) => names.map((name) => spfOf(ip, name, helo, world.lookupAt(), publish(deployment)))));
     },
 };
+
+/** Names whose SPF record lets somebody send, and the return paths, which are aliases of one. */
+function sendersOf({ settings, records }: Deployment): string[] {
+    const paths = [...settings.domains, settings.host].map(
+        (domain) => `${settings.applicationDomains[domain]?.returnPath ?? "fe-bounces"}.${domain}`,
+    );
+    const sends = ({ name, type, content }: Declared) =>
+        type === "TXT" ? /^v=spf1 (.* )?(mx|a)( |$)/.test(content) : type === "CNAME" && paths.includes(name);
+    return [...new Set(records.filter(sends).map(({ name }) => name))];
+}
 
 async function spfOf(ip: string, domain: string, helo: string, lookup: Lookup, fix: string): Promise<Finding> {
     const resolver = async (name: string, type: string): Promise<unknown[]> => {

@@ -6,6 +6,7 @@ export const hostCheck: Check = {
     id: "host",
     title: "the server has room, time, a resolver and a way out, and is on no block list",
     source: "RFC 5782 (lists), RFC 5905 (time)",
+    patience: 60_000,
     async run({ settings }, world) {
         const [{ kind }] = settings.servers;
         if (kind === "local") return []; // the operator's own machine
@@ -23,15 +24,17 @@ export const backupsCheck: Check = {
     id: "backups",
     title: "the bucket has a complete set that is young enough",
     source: "backups.rpo",
+    patience: 60_000,
     async run({ settings, stack }, world) {
         if (!settings.backups) return [];
         const { rpoHours } = settings.backups;
         const newest = (await world.sets()).at(-1);
         const fix = `npm run backup -- --stack ${stack}, and see why the timer made none: journalctl -u forwardemail-backup on the server`;
-        if (!newest) return [{ status: "fail", subject: "sets", expected: `one of the last ${rpoHours} h`, got: "none", fix }];
+        const subject = "newest set"; // the same whichever it is: --since-last compares by it
+        if (!newest) return [{ status: "fail", subject, expected: `one of the last ${rpoHours} h`, got: "none", fix }];
         const hours = (world.now().getTime() - timeOf(newest)) / 3_600_000;
-        const got = `${Math.round(hours * 10) / 10} h old, wanted every ${rpoHours} h`;
-        return [hours <= rpoHours ? { status: "pass", subject: newest, got } : { status: "fail", subject: newest, got, fix }];
+        const got = `${newest}, ${Math.round(hours * 10) / 10} h old, wanted every ${rpoHours} h`;
+        return [hours <= rpoHours ? { status: "pass", subject, got } : { status: "fail", subject, got, fix }];
     },
 };
 

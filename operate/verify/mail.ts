@@ -1,41 +1,68 @@
+import { randomUUID } from "node:crypto";
+import type { Settings } from "../../components/settings/settings";
 import { CATALOGUE, EXCHANGER, publishedPorts, under } from "../../components/services/catalogue";
-import { Check, Finding } from "./check";
+import { Check, Finding, unknown } from "./check";
+import type { World } from "./world";
 
-/** Nobody's, for ever (RFC 2606 §2). */
-const ELSEWHERE = "postmaster@verify.invalid";
+/** Nobody's, for ever (RFC 2606 §3). Its null MX (RFC 7505) keeps even an open relay from delivering anything. */
+const ELSEWHERE = "postmaster@example.com";
 
-/** Who may send here to whom: only to the deployment's own domains. */
+/**
+ * Who may send here to whom: only to the deployment's own domains. The message is sent to its end, because upstream's MX takes any recipient
+ * whose domain has an MX (helpers/on-rcpt-to.js) and decides when it has the message (helpers/get-recipients.js).
+ */
 export const relayCheck: Check = {
     id: "relay",
     title: "MX greets by its own name, and takes no mail for domains of others",
     source: "RFC 5321 §4.1.1.1, §7.7; RFC 2505 §2.1",
-    async run({ settings, address }, world) {
-        const name = under(settings.host, EXCHANGER);
-        const port = CATALOGUE.mx.publish[0] + settings.network.portOffset;
-        const subject = `${name}:${port}`;
-        const lines = ["EHLO verify.invalid", "MAIL FROM:<>", `RCPT TO:<${ELSEWHERE}>`, "QUIT"];
-        const answers = await world.dial.smtp(address, port, lines).catch((error: Error) => error);
-        if (answers instanceof Error) return [{ status: "fail", subject, got: answers.message, fix: "see the check services" }];
-        const [greeting, , sender, recipient] = answers;
-        const named = greeting.split(/\s+/)[1]?.toLowerCase();
-        return [
-            named === name
-                ? { status: "pass", subject, got: `greets as ${name}` }
-                : { status: "warn", subject, expected: name, got: `greets as ${named}`, fix: "see environment in the stack's config" },
-            relayed(subject, sender, recipient),
-        ];
+    patience: 45_000,
+    async run({ settings, addresses }, world) {
+        return (await Promise.all(addresses.map((address) => relayAt(address, settings, world)))).flat();
     },
 };
 
-function relayed(subject: string, sender: string, recipient: string): Finding {
-    if (!sender.startsWith("2")) return { status: "unknown", subject, got: `it takes no sender from here: ${sender}` };
-    if (recipient.startsWith("5")) return { status: "pass", subject, got: `refuses ${ELSEWHERE}` };
-    if (recipient.startsWith("4")) return { status: "unknown", subject, got: `it does not decide now: ${recipient}` };
+async function relayAt(address: string, { host, network }: Settings, world: World): Promise<Finding[]> {
+    const name = under(host, EXCHANGER);
+    const port = CATALOGUE.mx.publish[0] + network.portOffset;
+    const subject = `${name}:${port}${address.includes(":") ? " over IPv6" : ""}`;
+    const lines = ["EHLO verify.invalid", "MAIL FROM:<>", `RCPT TO:<${ELSEWHERE}>`, "DATA", probe(world.now()), "QUIT"];
+    const answers = await world.dial.smtp(address, port, lines).catch((error: Error) => error);
+    if (answers instanceof Error) return [unknown(subject, answers.message)]; // whether it answers is for ports and services to tell
+    const named = answers[0].split(/\s+/)[1]?.toLowerCase();
+    const greeting = `greeting of ${subject}`;
+    return [
+        named === name
+            ? { status: "pass", subject: greeting, got: `greets as ${name}` }
+            : { status: "warn", subject: greeting, expected: name, got: `greets as ${named}`, fix: "see environment in the stack's config" },
+        relayed(subject, answers),
+    ];
+}
+
+/** The least that RFC 5322 §3.6 wants, and what most receivers want besides. */
+function probe(now: Date): string {
+    return [
+        "From: <postmaster@verify.invalid>",
+        `To: <${ELSEWHERE}>`,
+        `Date: ${now.toUTCString().replace("GMT", "+0000")}`,
+        `Message-ID: <${randomUUID()}@verify.invalid>`,
+        "Subject: Whether this server relays (npm run verify)",
+        "",
+        "A server that takes this message is an open relay.",
+    ].join("\r\n");
+}
+
+/** Of the answers: to the connection, EHLO, the sender, the recipient, DATA, the message. What follows a refusal is the answer to QUIT. */
+function relayed(subject: string, answers: string[]): Finding {
+    const refusal = answers.find((answer) => !/^[23]/.test(answer));
+    const end = refusal ?? "it hung up";
+    if (!answers[2]?.startsWith("2")) return unknown(subject, `it takes no sender from here: ${end}`);
+    if (refusal?.startsWith("5")) return { status: "pass", subject, got: `refuses ${ELSEWHERE}` };
+    if (refusal || answers.length < 6) return unknown(subject, `it does not decide: ${end}`);
     return {
         status: "fail",
         subject,
         expected: "550",
-        got: `${recipient} for ${ELSEWHERE}`,
+        got: `${answers[5]} for ${ELSEWHERE}`,
         fix: "stop it (npm run down): an open relay is on every block list within hours; see that clients' real addresses reach MX (network.ipv6)",
     };
 }
@@ -48,19 +75,26 @@ export const portsCheck: Check = {
     id: "ports",
     title: "the ports of the catalogue answer, and no other of ours",
     source: "components/services/catalogue.ts",
-    async run({ settings, address, isHere }, world) {
+    async run({ settings, addresses, isHere }, world) {
         const open = publishedPorts(settings.profile, settings.network.portOffset);
         const allowed = settings.firewall.allow.filter((port) => typeof port === "number");
         const closed = isHere ? [] : CLOSED.filter((port) => !open.includes(port) && !allowed.includes(port));
-        const look = async (port: number, wanted: boolean): Promise<Finding[]> => {
-            if ((await world.dial.isOpen(address, port)) === wanted) return [];
-            const subject = `${address}:${port}`;
-            return wanted
-                ? [{ status: "fail", subject, got: "does not answer", fix: "see the check services, and the provider's firewall" }]
-                : [{ status: "fail", subject, got: "answers, and should be closed", fix: "see on the server who has it: ss -ltnp and docker ps" }];
-        };
-        const wrong = (await Promise.all([...open.map((port) => look(port, true)), ...closed.map((port) => look(port, false))])).flat();
-        if (wrong.length > 0) return wrong;
-        return [{ status: "pass", subject: address, got: `${open.join(", ")} open${closed.length > 0 ? `, ${closed.length} others closed` : ""}` }];
+        return (await Promise.all(addresses.map((address) => portsAt(address, open, closed, world)))).flat();
     },
 };
+
+async function portsAt(address: string, open: number[], closed: number[], world: World): Promise<Finding[]> {
+    const ports = [...open, ...closed];
+    const doors = await Promise.all(ports.map((port) => world.dial.isOpen(address, port)));
+    if (doors.includes("no way")) return [unknown(address, "this machine has no way to it")];
+    const wrong = ports.flatMap((port, at): Finding[] => {
+        const wanted = open.includes(port);
+        if ((doors[at] === "open") === wanted) return [];
+        const subject = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+        return wanted
+            ? [{ status: "fail", subject, got: "does not answer", fix: "see the check services, and the provider's firewall" }]
+            : [{ status: "fail", subject, got: "answers, and should be closed", fix: "see on the server who has it: ss -ltnp and docker ps" }];
+    });
+    if (wrong.length > 0) return wrong;
+    return [{ status: "pass", subject: address, got: `${open.join(", ")} open${closed.length > 0 ? `, ${closed.length} others closed` : ""}` }];
+}

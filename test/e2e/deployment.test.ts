@@ -328,8 +328,10 @@ describe("down and up again", () => {
         world.docker("volume", "rm", "forwardemail-e2e-mongodb");
         const { ok, text } = await world.up(); // without the old keys, too: whichever is seen first
         expect(ok).toBe(false);
-        expect(text).toMatch(/REFUSED/);
+        expect(text).toMatch(/REFUSED: the mongodb data \(it was at forwardemail-e2e-mongodb, and now there is nothing\)/);
         expect(world.docker("ps", "-aq").trim()).toBe("");
+        await world.forget(); // a state that was lost, too, knows of no data before
+        await world.open({});
         const { stack, settings } = world.session;
         for (const [key, value] of Object.entries(oldKeys)) await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
         const lines: string[] = [];

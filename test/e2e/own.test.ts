@@ -792,3 +792,18 @@ if (isLong && !isReal)
         expect(command("up", "--yes").status).toBe(0); // what brought the set is taken out
         expect(command("up", "--yes").text).toContain("Nothing to change");
     });
+
+if (isLong && !isReal)
+    test("a disk that is lost while the state is kept is no beginning: up refuses, and a restore brings back what was there", () => {
+        place.shell(`docker ps -q | xargs docker stop; find ${data} -mindepth 1 -delete`);
+        const refused = command("up", "--yes");
+        expect(refused.text).toContain(`The data are gone from ${data}`);
+        expect(refused.text).toMatch(/this deployment has no data, and .* has sets of it\. Fix: npm run restore/);
+        expect([refused.status, running().filter(({ health }) => health === "healthy")]).toEqual([1, []]);
+        const { status, text } = command("restore");
+        expect(text).toContain("every service is healthy");
+        expect(status).toBe(0);
+        expect(place.shell(`cat ${data}/mongodb/.forwardemail`)).toBe(mark);
+        const again = command("restore");
+        expect([again.status, again.text]).toEqual([1, expect.stringContaining('--replace-data: got "", wanted the name of this deployment')]);
+    });

@@ -59,7 +59,7 @@ async function made(provider: Pick<ReturnType<typeof awsProvider>, "check" | "cr
     return refused;
 }
 
-const value = <T>(output: pulumi.Output<T>) => new Promise<T>((done) => output.apply(done));
+const value = (input?: pulumi.Input<string>) => new Promise<string>((done) => pulumi.output(input!).apply(done));
 /** Every resource of a plan is under the component, and uses its provider. */
 const astray = (plan: Planned[], component: string) =>
     plan.filter((r) => /^(aws|cloudflare):/.test(r.type) && (r.parent !== `${component}::${NAME}` || r.options.provider !== "elsewhere"));
@@ -173,7 +173,7 @@ describe("on AWS", () => {
             "https://s3.eu-central-1.amazonaws.com",
         ]);
         expect(await Promise.all([writer, pruner].map(({ accessKeyId }) => value(accessKeyId)))).toEqual([`${NAME}-writer-id`, `${NAME}-pruner-id`]);
-        for (const { secretAccessKey } of [writer, pruner]) expect(await pulumi.isSecret(secretAccessKey)).toBe(true);
+        for (const { secretAccessKey } of [writer, pruner]) expect(await pulumi.isSecret(pulumi.output(secretAccessKey))).toBe(true);
         expect(JSON.stringify(usual.plan)).not.toContain("Planned0");
     });
 
@@ -212,7 +212,7 @@ describe("on R2", () => {
     const accountId = "0123456789abcdef0123456789abcdef";
     const declare = (more: Partial<R2BucketArgs> = {}) => {
         const provider = new cloudflare.Provider("elsewhere", { apiToken: pulumi.secret("x".repeat(40)) });
-        return new R2Bucket(NAME, { deployment: DEPLOYMENT, accountId, prefix: "restic", provider, ...more });
+        return new R2Bucket(NAME, { deployment: DEPLOYMENT, accountId, prefix: "restic", ...more }, { provider });
     };
     let usual: Awaited<ReturnType<typeof planned>>;
     beforeAll(async () => {
@@ -279,7 +279,7 @@ describe("on R2", () => {
         expect(await Promise.all([writer, pruner].map(({ accessKeyId }) => value(accessKeyId)))).toEqual([`${NAME}-writer-id`, `${NAME}-pruner-id`]);
         const digest = createHash("sha256").update("Planned0".repeat(5)).digest("hex");
         for (const { secretAccessKey } of [writer, pruner]) {
-            expect(await pulumi.isSecret(secretAccessKey)).toBe(true);
+            expect(await pulumi.isSecret(pulumi.output(secretAccessKey))).toBe(true);
             expect(await value(secretAccessKey)).toBe(digest);
         }
         expect(JSON.stringify(usual.plan)).not.toMatch(/Planned0|xxxx/);

@@ -9,7 +9,7 @@ import type { Session } from "../../operate/session";
 const SETTINGS = {
     name: "forwardemail-x",
     profile: "forwarding",
-    servers: [{ name: "main", kind: "local", dockerHost: "unix:///x.sock", services: [], reach: [], blockLists: [] }],
+    servers: [{ name: "main", kind: "local", dockerHost: "unix:///x.sock", reach: [], blockLists: [] }],
     startTimeout: 60,
 } satisfies Parameters<typeof allHealthy>[0];
 const address = (host?: DockerAddress) => (typeof host === "object" ? host.dockerHost : host);
@@ -50,6 +50,7 @@ function docker(...views: Array<Record<string, Change>>) {
             return containers(views.length > 1 ? views.shift() : views[0]);
         },
         volumes: () => ["x-mongodb"],
+        exists: () => true,
         explain: (container) => ({ probe: "", log: [`last words of ${container}`] }),
         remove: (container, host) => void asked.push(`rm ${container} ${address(host)}`),
     };
@@ -168,7 +169,7 @@ describe("converging", () => {
                 return { summary: { resourceChanges: { same: 2, create: 1 } }, outputs: { url: { value: "https://x", secret: false } } };
             },
         };
-        return { done, session: { stack: it, settings } as unknown as Pick<Session, "stack" | "settings"> };
+        return { done, session: { stack: it, settings: { data: {}, ...settings } } as unknown as Pick<Session, "stack" | "settings"> };
     }
     const run = ({ session }: ReturnType<typeof stack>, { observer }: ReturnType<typeof docker>) => converge(session, log, { live: false }, observer);
 
@@ -322,6 +323,23 @@ describe("converging", () => {
         await run(lost, { asked, observer: { ...observer, volumes: () => ["somebody-elses"] } });
         expect(lost.done).toEqual(["refresh and up x-mongodb-claim x-redis-claim"]);
         expect(said).toEqual(["Volumes that are gone, to be made anew: x-mongodb"]);
+    });
+
+    test("where the disk of the data is gone, what is on it is made and looked at again, though every service still runs", async () => {
+        const names = ["x-main-disk", "x-mongodb-claim", "x-backup-repository", "x-backup-open", "x-other"];
+        const folder = { ...SETTINGS, data: { directory: "/srv/mail" } };
+        const asked: string[] = [];
+        const seen = (there: boolean) => ({ asked, observer: { ...docker({}).observer, exists: (file: string) => (asked.push(file), there) } });
+        const well = stack(names.map(script), undefined, undefined, folder);
+        await run(well, seen(true));
+        expect([well.done, asked]).toEqual([["refresh and up"], ["/srv/mail/mongodb/.forwardemail"]]);
+        const lost = stack(names.map(script), undefined, undefined, folder);
+        await run(lost, seen(false));
+        expect(lost.done).toEqual(["refresh and up x-main-disk x-mongodb-claim x-backup-repository x-backup-open"]);
+        expect(said[0]).toMatch(/^The data are gone from \/srv\/mail: /);
+        const fresh = stack([script("x-other")], undefined, undefined, folder); // after a `down`, or before the first up's end
+        await run(fresh, seen(false));
+        expect(fresh.done).toEqual(["refresh and up"]);
     });
 
     test("a way to the server that the state does not know yet is not read by, and is taken by the update", async () => {

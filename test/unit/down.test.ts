@@ -62,7 +62,7 @@ describe("down", () => {
 
 describe("a server over ssh", () => {
     const ssh = { alias: "x", address: "192.0.2.1", port: 22, user: "debian", hostKey: "ssh-ed25519 AAAA", socket: "/run/x.sock", ownKey: false };
-    const server = { name: "a", kind: "ssh" as const, dockerHost: "", ssh, services: [], reach: [], blockLists: [], engine: "distribution" as const };
+    const server = { name: "a", kind: "ssh" as const, dockerHost: "", ssh, reach: [], blockLists: [], engine: "distribution" as const };
     const PATH = process.env.PATH;
     let folder: string;
     beforeEach(() => {

@@ -245,4 +245,12 @@ describe("who is asked", () => {
     test("where nobody answers, nothing is told", async () => {
         expect(await found(() => () => Promise.reject(new Error("ETIMEOUT")))).toEqual([]);
     });
+
+    test.each<[string, LookupAt]>([
+        ["nobody answers", () => () => Promise.reject(new Error("ETIMEOUT"))],
+        ["nobody answers about one record", () => (name, type) => (type === "TXT" ? Promise.reject(new Error("ETIMEOUT")) : lookup({})(name, type))],
+    ])("where %s, one who must know is told so", async (_, at) => {
+        await expect(findForeignRecords(settings, [], at, { strict: true })).rejects.toThrow("ETIMEOUT");
+        expect(await findForeignRecords(settings, [], at)).toEqual([]);
+    });
 });

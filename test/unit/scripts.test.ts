@@ -64,6 +64,15 @@ describe("claiming data", () => {
         expect(claim("deployment a", "false", "old").status).toBe(0);
     });
 
+    test("data that an earlier up claimed, and that are gone, are missed; an empty store keeps its mark", () => {
+        expect(claim("deployment a", "false", "new")).toMatchObject({
+            status: 3,
+            stderr: expect.stringMatching(/it was at new, and now there is nothing.*npm run restore/),
+        });
+        expect(claim("deployment a", "true", "new").status).toBe(0);
+        expect(claim("deployment a", "false", "new").status).toBe(0); // the mark is there now
+    });
+
     test("an empty file system is empty, though ext4 puts a folder on it", () => {
         mkdirSync(path.join(place, "lost+found"));
         expect(claim("deployment a").status).toBe(0);

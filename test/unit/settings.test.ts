@@ -78,7 +78,6 @@ describe("a good config", () => {
             network: { ipv6: false, portOffset: 0, bindAddress: "0.0.0.0" },
             servers: [{ name: "main", kind: "local" }],
         });
-        expect(settings.servers[0].services).toContain("router");
         expect(settings.images.forwardemail).toEqual({
             tag: "v2.15.0",
             reference: expect.stringMatching(/^ghcr\.io\/.*:v2\.15\.0@sha256:[0-9a-f]{64}$/),
@@ -127,7 +126,7 @@ describe("bad input, each with one clear message", () => {
             "two servers with one name",
             {
                 servers: [
-                    { name: "a", kind: "local", services: [] },
+                    { name: "a", kind: "local" },
                     { name: "a", kind: "local" },
                 ],
             },
@@ -137,24 +136,12 @@ describe("bad input, each with one clear message", () => {
             "two servers",
             {
                 servers: [
-                    { name: "a", kind: "local", services: [] },
+                    { name: "a", kind: "local" },
                     { name: "b", kind: "local" },
                 ],
             },
             "servers: got 2 servers; several servers: not available yet",
         ],
-        [
-            "a service placed twice",
-            {
-                servers: [
-                    { name: "a", kind: "local" },
-                    { name: "b", kind: "local", services: ["web"] },
-                ],
-            },
-            "servers: service web is placed twice: on a and b",
-        ],
-        ["a service placed nowhere", { servers: [{ name: "a", kind: "local", services: ["web"] }] }, "servers: placed nowhere: mongodb, redis"],
-        ["an unknown service", { servers: [{ name: "a", kind: "local", services: ["webb"] }] }, "servers[0].services"],
         [
             "an address on kind local",
             { servers: [{ name: "a", kind: "local", address: "192.0.2.1" }] },
@@ -306,13 +293,13 @@ describe("bad input, each with one clear message", () => {
             profile: "forwarding",
             servers: [
                 { name: "a", kind: "local" },
-                { name: "a", kind: "local", services: ["web"] },
+                { name: "a", kind: "local" },
             ],
             services: { imap: { memory: "512" } },
         };
         const keys = problems(raw).map((line) => line.split(":")[0]);
         expect(keys).toEqual(expect.arrayContaining(["host", "hots", "domains", "version", "servers", "services.imap.memory", "services.imap"]));
-        expect(() => build(raw)).toThrow(/9 problems; nothing was created or changed\.\n( {2}- .*\n {6}fix: .*\n?){9}$/);
+        expect(() => build(raw)).toThrow(/8 problems; nothing was created or changed\.\n( {2}- .*\n {6}fix: .*\n?){8}$/);
     });
 
     test("the secret of dns-01 may stay when another challenge or issuer takes over", () => {
@@ -398,8 +385,7 @@ describe("bad input, each with one clear message", () => {
 
     test("every list and map has an example, which is YAML of its form", () => {
         expect(listsAndMaps().sort()).toEqual(Object.keys(EXAMPLES).sort());
-        for (const [key, example] of Object.entries(EXAMPLES))
-            expect([key, typeof parseYaml(example)]).toEqual([key, key === "servers[].services" ? "string" : "object"]);
+        for (const [key, example] of Object.entries(EXAMPLES)) expect([key, typeof parseYaml(example)]).toEqual([key, "object"]);
     });
 
     test("other fixes are commands that work: paths in quotes, text that Pulumi would make a number by hand, names renamed", () => {

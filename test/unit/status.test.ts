@@ -1,9 +1,12 @@
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { expect, test } from "vitest";
-import { FIGURES, backupLine, figuresOf } from "../../operate/status";
+import { readStackFile, settingsFrom } from "../../operate/stackFile";
+import { FIGURES, backupLine, figuresOf, screen } from "../../operate/status";
 
 test("the script tells disk, memory and what backups left, and a folder that is not there is none of its concern", () => {
     const folder = mkdtempSync(path.join(tmpdir(), "status-"));
@@ -36,4 +39,30 @@ test.each([
     ],
 ])("backups in a line: %o, %o", (backup, drill, expected) => {
     expect(backupLine({ backup, drill }, 12_600_000)).toBe(expected);
+});
+
+test("what nobody tells is unknown, and the rest is shown; a rejection that comes before another answer ends nothing", async () => {
+    const rejections: unknown[] = [];
+    const note = (reason: unknown) => rejections.push(reason);
+    process.on("unhandledRejection", note);
+    // Docker fails at once, and the port thinks about it first; the disk is this machine's.
+    const server = createServer((socket) => void setTimeout(() => socket.destroy(), 200)).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const portOffset = (server.address() as AddressInfo).port - 443;
+    const all = settingsFrom("dev", readStackFile("dev").config ?? {}, { allowUnpinned: true });
+    const servers = [{ ...all.servers[0], dockerHost: "unix:///nowhere/docker.sock" }];
+    const settings = { ...all, servers, network: { ...all.network, portOffset }, backups: { rpoHours: 1 } as never };
+    const address = "127.0.0.1";
+    const shown = await screen({ stack: "dev", settings, resources: [], outputs: {}, records: [], isHere: true, address, addresses: [address] });
+    server.close();
+    process.off("unhandledRejection", note);
+    expect(rejections).toEqual([]);
+    expect(shown.slice(2)).toEqual([
+        expect.stringMatching(/^services {5}unknown: \S/),
+        expect.stringMatching(/^certificate {2}unknown: \S/),
+        expect.stringMatching(/^backups {6}(no set yet|the newest set is)/),
+        expect.stringMatching(/^queue {8}unknown: \S/),
+        expect.stringMatching(/^disk {9}[\d.]+ of [\d.]+ GiB free$/),
+        expect.stringMatching(/^memory {7}[\d.]+ of [\d.]+ GiB free$/),
+    ]);
 });

@@ -1,11 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { isOlder } from "../../components/settings/images";
-import { Target, update } from "../../operate/update/core";
-import { Journal } from "../../operate/update/journal";
-import type { Status } from "../../operate/verify/check";
+import { refuseOlder } from "../../operate/refusals";
+import { Held, Target, baseline, update } from "../../operate/update/core";
+import { Journal, whyGivenUp } from "../../operate/update/journal";
+import type { Finding, Report, Status } from "../../operate/verify/check";
 
 let folder: string;
 let journal: Journal;
@@ -16,63 +17,159 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const STEP = { from: "v1.0.0", to: "v2.0.0", set: "20261126T060000Z" };
+const command = (script: string, ...words: string[]) => ["npm run", script, "-- --stack prod", ...words].join(" ");
 
-/** A stack on which versions become healthy or not, and pass the checks or not. */
-function stack(healthy: Record<string, boolean | Error>, verified: Record<string, Status> = {}) {
+const finding = (subject: string, status: Status): Finding => ({ status, subject, got: "said", ...(status === "fail" ? { fix: "mend" } : {}) });
+const report = (id: string, ...findings: Finding[]): Report => ({ id, title: "", source: "", findings });
+const WELL = [report("services", finding("mx", "pass")), report("relay", finding("mx:25", "pass"))];
+const RELAYS = [WELL[0], report("relay", finding("mx:25", "fail"))];
+const SICK = [report("services", finding("mx", "fail")), WELL[1]];
+const UNASKED = [report("services", finding("services", "unknown")), WELL[1]];
+const OTHER = [...WELL, report("version", finding("mx", "fail"))];
+
+/** What becomes of a version: whether its operation ends well, and what the checks say then. */
+type Fate = [healthy: boolean | Error, reports: Report[] | Error];
+const OK: Fate = [true, WELL];
+const UNHEALTHY: Fate = [false, SICK];
+
+function stack(fates: Record<string, Fate>, closing?: Error) {
     const done: string[] = [];
-    let now = "";
+    const answer = async <T>(value: T | Error): Promise<T> => {
+        if (value instanceof Error) throw value;
+        return value;
+    };
     const target: Target = {
+        command,
         bringTo(version) {
-            done.push((now = version));
-            const answer = healthy[version];
-            return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
+            done.push(version);
+            return answer(fates[version][0]);
         },
-        verify: () =>
-            Promise.resolve([
-                { id: "relay", title: "", source: "", findings: [{ status: verified[now] ?? "pass", subject: now, got: "said", fix: "mend" }] },
-            ]),
+        verify: (version) => answer(fates[version][1]),
         close() {
             done.push("closed");
-            return Promise.resolve();
+            return answer<void>(closing ?? undefined);
         },
     };
-    return { target, done };
+    const said: string[] = [];
+    return { target, done, said, log: (line: string) => said.push(line) };
 }
 
-test.each<[string, Record<string, boolean | Error>, Record<string, Status>, string, string[]]>([
-    ["is well", { "v2.0.0": true }, {}, "updated", ["v2.0.0"]],
-    ["is well, and something could not be told", { "v2.0.0": true }, { "v2.0.0": "unknown" }, "updated", ["v2.0.0"]],
-    ["never becomes healthy", { "v2.0.0": false, "v1.0.0": true }, {}, "rolled back", ["v2.0.0", "v1.0.0"]],
-    ["cannot be brought up", { "v2.0.0": new Error("no such image"), "v1.0.0": true }, {}, "rolled back", ["v2.0.0", "v1.0.0"]],
-    ["is healthy and fails a check", { "v2.0.0": true, "v1.0.0": true }, { "v2.0.0": "fail" }, "rolled back", ["v2.0.0", "v1.0.0"]],
-    ["has changed the data so that the old one does not run", { "v2.0.0": false, "v1.0.0": false }, {}, "failed", ["v2.0.0", "v1.0.0", "closed"]],
-])("a version that %s", async (_, healthy, verified, outcome, steps) => {
-    const { target, done } = stack(healthy, verified);
-    const said: string[] = [];
-    expect(await update(STEP, target, journal, (line) => said.push(line))).toBe(outcome);
+const BACK = ["v2.0.0", "v1.0.0"];
+test.each<[string, Fate, Fate, string, string[]]>([
+    ["is well", OK, OK, "updated", ["v2.0.0"]],
+    ["is well, and something could not be told", [true, UNASKED], OK, "updated", ["v2.0.0"]],
+    ["is healthy, and no check can run", [true, new Error("no state")], OK, "updated", ["v2.0.0"]],
+    ["never becomes healthy", UNHEALTHY, OK, "rolled back", BACK],
+    ["is not brought to its end, though nothing fails", [false, WELL], OK, "rolled back", BACK],
+    ["cannot be brought up", [new Error("no such image"), WELL], OK, "rolled back", BACK],
+    ["is healthy and fails a check", [true, RELAYS], OK, "rolled back", BACK],
+    ["is not well, and the old one is, whatever its operation says", UNHEALTHY, [new Error("locked"), WELL], "rolled back", BACK],
+    ["is not well, and of the old one only its operation tells", UNHEALTHY, [true, UNASKED], "rolled back", BACK],
+    ["has changed the data so that the old one does not run", UNHEALTHY, UNHEALTHY, "failed", [...BACK, "closed"]],
+    ["is not well, and the old one is sick, though its operation ended well", UNHEALTHY, [true, SICK], "failed", [...BACK, "closed"]],
+    ["is not well, and nobody tells how the old one is", UNHEALTHY, [false, UNASKED], "failed", BACK],
+    ["is not well, and no check of the old one can run", UNHEALTHY, [new Error("no way"), new Error("no way")], "failed", BACK],
+    ["is not well, and still runs", UNHEALTHY, [false, OTHER], "failed", BACK],
+])("a version that %s", async (_, there, back, outcome, steps) => {
+    const { target, done, said, log } = stack({ "v2.0.0": there, "v1.0.0": back });
+    expect(await update(STEP, target, journal, log)).toBe(outcome);
     expect(done).toEqual(steps);
-    expect(journal.entries().map(({ what }) => what)).toEqual(["begun", outcome]);
+    expect(journal.entries().map(({ what }) => what)).toEqual(["begun", ...(outcome === "updated" ? [] : ["going back"]), outcome]);
     expect(journal.unfinished()).toBeUndefined();
-    if (outcome === "failed") expect(said.join("\n")).toContain(`npm run restore -- --set ${STEP.set}`);
-    if (verified["v2.0.0"] === "fail") expect(said.join("\n")).toContain("fail: v2.0.0: said (mend)");
+    const text = said.join("\n");
+    if (done.includes("closed")) expect(text).toContain(`npm run restore -- --stack prod --set ${STEP.set}`);
+    else if (outcome === "failed") expect(text).toMatch(/ports are left as they are\. Fix: see npm run \w+ -- --stack prod/);
+    if (there[1] === RELAYS) expect(text).toContain("fail: mx:25: said (mend)");
 });
 
-test("one that was killed is taken up; one that still runs is not disturbed", () => {
-    const other = new Journal(path.join(folder, "updates", "prod.jsonl"), { host: new URL("http://elsewhere").hostname, pid: 1 });
-    expect(journal.unfinished()).toBeUndefined();
-    other.write({ ...STEP, what: "begun" });
-    expect(journal.unfinished()).toMatchObject(STEP); // of another machine: nobody can tell
-    const mine = new Journal(path.join(folder, "updates", "here.jsonl"), { host: "here", pid: 4 });
-    new Journal(path.join(folder, "updates", "here.jsonl"), { host: "here", pid: 5 }).write({ ...STEP, what: "begun" });
-    expect(() => mine.unfinished(() => true)).toThrow(/from v1\.0\.0 to v2\.0\.0 is under way \(process 5, since .*\)\. Fix: wait/);
-    expect(mine.unfinished(() => false)).toMatchObject({ to: "v2.0.0" });
+test("ports that cannot be closed are told, and the update has an end all the same", async () => {
+    const { target, said, log } = stack({ "v2.0.0": UNHEALTHY, "v1.0.0": UNHEALTHY }, new Error("no route"));
+    expect(await update(STEP, target, journal, log)).toBe("failed");
+    expect(said.join("\n")).toContain("The ports could not be closed: no route");
+    expect(journal.entries().at(-1)).toMatchObject({ ...STEP, what: "failed" });
 });
 
-test("a line that a power cut left half is none", () => {
+test("what failed before an update is not held against it; what else fails of the same check is", async () => {
+    const before = baseline(RELAYS, command, () => undefined);
+    expect(before).toEqual(["relay mx:25"]);
+    const same = stack({ "v2.0.0": [true, RELAYS] });
+    expect(await update({ ...STEP, before }, same.target, journal, same.log)).toBe("updated");
+    const others = [WELL[0], report("relay", finding("mx:25", "fail"), finding("mx:465", "fail")), report("tls", finding("mx:25", "fail"))];
+    const other = stack({ "v2.0.0": [true, others], "v1.0.0": [true, RELAYS] });
+    expect(await update({ ...STEP, before }, other.target, journal, other.log)).toBe("rolled back");
+    expect(other.said.filter((line) => line.includes("fail:"))).toHaveLength(2);
+});
+
+test("an update does not begin where a service is not well", () => {
+    expect(() => baseline(SICK, command, () => undefined)).toThrow(
+        "Not every service is healthy before the update (mx: said), so nothing was changed. Fix: npm run up -- --stack prod",
+    );
+    expect(baseline(UNASKED, command, () => undefined)).toEqual([]);
+});
+
+test("one that was killed on its way back goes on going back, and knows what failed before", async () => {
+    const dead = new Journal(journal.file, { host: hostname(), pid: 4 });
+    for (const what of ["begun", "going back"] as const) dead.write({ ...STEP, before: ["relay mx:25"], what });
+    const { what, ...entry } = journal.unfinished(() => false)!;
+    expect(entry).toMatchObject({ ...STEP, before: ["relay mx:25"] });
+    const { target, done, log } = stack({ "v2.0.0": OK, "v1.0.0": [true, RELAYS] });
+    expect(await update(entry, target, journal, log, what)).toBe("rolled back");
+    expect(done).toEqual(["v1.0.0"]);
+    expect(journal.entries().map(({ what }) => what)).toEqual(["begun", "going back", "going back", "rolled back"]);
+});
+
+test("one that was killed is taken up; one that still runs is not disturbed, and another machine's is told", () => {
+    const elsewhere = new Journal(journal.file, { host: "elsewhere", pid: 1 });
+    expect(journal.unfinished()).toBeUndefined();
+    elsewhere.write({ ...STEP, what: "begun" });
+    const found = journal.unfinished(() => true);
+    expect(found).toMatchObject(STEP);
+    expect(journal.elsewhere(found!)).toBe("elsewhere");
+    const file = path.join(folder, "updates", "here.jsonl");
+    const mine = new Journal(file, { host: "here", pid: 4 });
+    new Journal(file, { host: "here", pid: 5 }).write({ ...STEP, what: "going back" });
+    expect(() => mine.unfinished(() => true)).toThrow(/from v1\.0\.0 to v2\.0\.0 is under way \(process 5, since .*\)\. Fix: wait .*here\.jsonl/);
+    const left = mine.unfinished(() => false)!;
+    expect(left).toMatchObject({ to: "v2.0.0", what: "going back" });
+    expect(mine.elsewhere(left)).toBeUndefined();
+    mine.write({ ...left, what: "given up" });
+    expect(mine.unfinished(() => true)).toBeUndefined();
+});
+
+test.each([
+    ["v1.0.0", undefined, undefined],
+    ["v2.0.0", "v2.0.0", undefined],
+    ["v1.5.0", undefined, "v1.5.0 runs by now"],
+    ["v1.0.0", "v3.0.0", "--version asks for v3.0.0"],
+    ["v1.0.0", "v1.0.0", "--version asks for v1.0.0"],
+])("one that was cut short, where %s runs and %s is asked for, is given up: %s", (running, version, reason) => {
+    expect(whyGivenUp(STEP, running, version)).toBe(reason);
+});
+
+test("a line that a power cut left half is none, and takes no other with it", () => {
     journal.write({ ...STEP, what: "begun" });
-    const file = path.join(folder, "updates", "prod.jsonl");
-    writeFileSync(file, `${readFileSync(file, "utf8")}{"at": "20`);
+    appendFileSync(journal.file, '{"at": "20');
     expect(journal.unfinished()).toMatchObject(STEP);
+    journal.write({ ...STEP, what: "updated" });
+    expect(journal.entries().map(({ what }) => what)).toEqual(["begun", "updated"]);
+    expect(readFileSync(journal.file, "utf8")).toMatch(/\}\n\{"at": "20\n\{.*\}\n$/);
+});
+
+test("a stack that another operation holds ends the run, and the next one goes on where it was", async () => {
+    const forth = stack({ "v2.0.0": [new Held("held"), WELL] });
+    await expect(update(STEP, forth.target, journal, forth.log)).rejects.toThrow("held");
+    expect([forth.done, journal.unfinished()]).toEqual([["v2.0.0"], expect.objectContaining({ ...STEP, what: "begun" })]);
+    const back = stack({ "v2.0.0": UNHEALTHY, "v1.0.0": [new Held("held"), WELL] });
+    await expect(update(STEP, back.target, journal, back.log)).rejects.toThrow("held");
+    expect(journal.unfinished()).toMatchObject({ what: "going back" });
+});
+
+test("an older version than the one that runs is refused with a command for this very stack", () => {
+    const settings = { images: { forwardemail: { tag: "v1.0.0" } } };
+    const session = { stack: { name: "prod" }, settings, rehearsal: {} } as never;
+    const running = (version: string) => [{ urn: "", type: "pulumi:pulumi:Stack", outputs: { version } }];
+    expect(() => refuseOlder(session, running("v2.0.0"))).toThrow("npm run update -- --stack prod --rehearse --version v1.0.0 --force");
+    refuseOlder(session, running("v1.0.0"));
 });
 
 test.each([

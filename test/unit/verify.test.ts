@@ -2,7 +2,7 @@ import "reflect-metadata"; // @peculiar/x509 needs it loaded first
 import { X509Certificate, createHash, webcrypto } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import * as x509 from "@peculiar/x509";
 import { beforeAll, describe, expect, test } from "vitest";
 import { policyText } from "../../components/dns/mtaSts";
@@ -13,10 +13,13 @@ import { CATALOGUE, servicesOf } from "../../components/services/catalogue";
 import { told } from "../../operate/foreignRecords";
 import type { Running } from "../../operate/health";
 import { readStackFile, settingsFrom } from "../../operate/stackFile";
-import { CHECKS, changedSince, chosen, table } from "../../operate/verify";
-import { Deployment, Report, Status, exitCode, runChecks } from "../../operate/verify/check";
-import { dial } from "../../operate/verify/dial";
-import type { World } from "../../operate/verify/world";
+import { runAside } from "../../operate/health";
+import type { Session } from "../../operate/session";
+import { CHECKS, changedSince, chosen, memoryOf, table } from "../../operate/verify";
+import { Check, Deployment, Report, Status, exitCode, runChecks } from "../../operate/verify/check";
+import { deployed } from "../../operate/verify/deployed";
+import { Door, dial } from "../../operate/verify/dial";
+import { Ways, World, theWorld, tlsaOf } from "../../operate/verify/world";
 
 // Each check sees a deployment that is well, and one that is broken in one way; it must tell the two apart.
 
@@ -33,15 +36,16 @@ const declared = records(dnsPlan(settings, { ...knownValues(settings, ""), excha
 const zone = zoneFiles(declared, ["example.com"], 300);
 
 let certificate: X509Certificate;
+const POLICIES = ["mta-sts.example.com", "autoconfig.example.com", "autodiscover.example.com"];
 /** For every name of the deployment, from 30 days ago. */
-async function certify(days: number, names = ["mail.example.com", "*.mail.example.com", "mta-sts.example.com"]): Promise<X509Certificate> {
+async function certify(days: number, names = ["mail.example.com", "*.mail.example.com", ...POLICIES], since = 30): Promise<X509Certificate> {
     const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
     const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
     const day = 24 * 3600 * 1000;
     const made = await x509.X509CertificateGenerator.createSelfSigned({
         keys,
         signingAlgorithm: algorithm,
-        notBefore: new Date(NOW.getTime() - 30 * day),
+        notBefore: new Date(NOW.getTime() - since * day),
         notAfter: new Date(NOW.getTime() + days * day),
         extensions: [new x509.SubjectAlternativeNameExtension(names.map((value) => ({ type: "dns" as const, value })))],
     });
@@ -58,9 +62,11 @@ const spki = (one: X509Certificate) =>
 
 const deployment = (): Deployment => {
     const outputs = { zone, reverse: { [IP]: MX } };
-    const tlsa = { name: `_25._tcp.${MX}`, type: "TLSA", content: `3 1 1 ${spki(certificate)}` };
-    return { stack: "prod", settings, resources: [], outputs, records: [...told(outputs), tlsa], address: IP, isHere: false };
+    const records = [...told(outputs), ...tlsa().map((content) => ({ name: `_25._tcp.${MX}`, type: "TLSA", content }))];
+    return { stack: "prod", settings, resources: [], outputs, records, address: IP, addresses: [IP], isHere: false };
 };
+/** The key in use, and the next. */
+const tlsa = () => [`3 1 1 ${spki(certificate)}`, `3 1 1 ${"ab".repeat(32)}`];
 
 const running = (): Running[] =>
     servicesOf(settings.profile).map((service) => ({
@@ -79,21 +85,36 @@ const dnsOf = (changes: Record<string, string[]> = {}, nameServers = ["ns1.examp
     };
 };
 
+/** As long as it is asked for `of`, nobody answers. */
+const silentAt = (of: (name: string, type: string, servers?: string[]) => boolean, others = dnsOf()): World["lookupAt"] => {
+    return (servers) => (name, type) =>
+        of(name, type, servers) ? Promise.reject(new Error(`query${type} ETIMEOUT ${name}`)) : others(servers)(name, type);
+};
+
 const OPEN = [25, 80, 443, 465, 993, 995];
+const isOpen =
+    (ports: number[]) =>
+    (_: string, port: number): Promise<Door> =>
+        Promise.resolve(ports.includes(port) ? "open" : "closed");
+/** What MX answers to the connection, EHLO, the sender, the recipient, DATA, the message and QUIT. */
+const TALK = [`220 ${MX} ESMTP`, "250 ok", "250 ok", "250 ok", "354 go on", "550 5.7.1 relaying denied", "221 bye"];
+const spoken = (step: number, answer: string) => TALK.map((one, at) => (at === step ? answer : one));
+const talk = (...answers: string[]) => ({ smtp: () => Promise.resolve(answers) });
 const PREFLIGHT = "pass\tdisk\t90 GiB free for /srv/forwardemail\t\n";
 const well = (changes: Partial<World> = {}, doors: Partial<World["dial"]> = {}): World => ({
     lookupAt: dnsOf(),
     reverse: () => Promise.resolve([MX]),
+    tlsa: () => Promise.resolve(tlsa()),
     dial: {
-        isOpen: (_, port) => Promise.resolve(OPEN.includes(port)),
+        isOpen: isOpen(OPEN),
         certificate: () => Promise.resolve({ certificate, protocol: "TLSv1.3" }),
-        smtp: () => Promise.resolve([`220 ${MX} ESMTP`, "250 ok", "250 ok", "550 not here", "221 bye"]),
+        ...talk(...TALK),
         get: () => Promise.resolve({ status: 200, type: "text/plain", body: policyText(settings.mtaSts!, [MX]) }),
         ...doors,
     },
     now: () => NOW,
-    containers: running,
-    read: () => certificate.toString(),
+    containers: () => Promise.resolve(running()),
+    read: () => Promise.resolve(certificate.toString()),
     preflight: () => Promise.resolve(PREFLIGHT),
     sets: () => Promise.resolve(["20261125T120000Z", "20261126T060000Z"]),
     drift: () => Promise.resolve([]),
@@ -114,35 +135,43 @@ test("a deployment that is well passes every check, and each of them looked at s
     expect(exitCode(reports)).toBe(0);
 });
 
-const without = (service: string) => () => running().filter((one) => one.service !== service);
-const changed = (service: string, change: Partial<Running>) => () => running().map((one) => (one.service === service ? { ...one, ...change } : one));
+/** The one name server of the zone. */
+const SILENT_SERVER = "warn name server ns1.example.net";
+/** Findings where nobody answers for a name. */
+const unheard = (name: string) => [
+    SILENT_SERVER,
+    ...told({ zone })
+        .filter((record) => record.name === name)
+        .map(({ type }) => `unknown ${name} ${type}`),
+];
+const without = (service: string) => () => Promise.resolve(running().filter((one) => one.service !== service));
+const changed = (service: string, change: Partial<Running>) => () =>
+    Promise.resolve(running().map((one) => (one.service === service ? { ...one, ...change } : one)));
 
 describe("a deployment that is broken", () => {
     test.each<[string, string, () => World | Promise<World>, string[]]>([
         ["a service that is gone", "services", () => well({ containers: without("mx") }), ["fail mx"]],
         ["one that is sick", "services", () => well({ containers: changed("api", { health: "unhealthy" }) }), ["fail api"]],
-        ["one of another image", "services", () => well({ containers: changed("web", { image: "other" }) }), ["fail web"]],
+        ["one of another image", "services", () => well({ containers: changed("web", { image: "other" }) }), ["warn web"]],
+        [
+            "Docker that cannot be asked",
+            "services",
+            () => well({ containers: () => Promise.reject(new Error("ssh: no route")) }),
+            ["unknown services"],
+        ],
         ["one that restarted", "services", () => well({ containers: changed("bree", { restarts: 3 }) }), ["warn bree"]],
-        [
-            "a port that is shut",
-            "ports",
-            () => well({}, { isOpen: (_, port) => Promise.resolve(OPEN.includes(port) && port !== 465) }),
-            [`fail ${IP}:465`],
-        ],
-        [
-            "a port that is open",
-            "ports",
-            () => well({}, { isOpen: (_, port) => Promise.resolve([...OPEN, 27017].includes(port)) }),
-            [`fail ${IP}:27017`],
-        ],
-        ["an open relay", "relay", () => well({}, { smtp: () => Promise.resolve([`220 ${MX}`, "250", "250", "250 yes", "221"]) }), [`fail ${MX}:25`]],
-        [
-            "a server that puts off",
-            "relay",
-            () => well({}, { smtp: () => Promise.resolve([`220 ${MX}`, "250", "250", "451 later", "221"]) }),
-            [`unknown ${MX}:25`],
-        ],
-        ["another name", "relay", () => well({}, { smtp: () => Promise.resolve(["220 localhost", "250", "250", "550", "221"]) }), [`warn ${MX}:25`]],
+        ["a port that is shut", "ports", () => well({}, { isOpen: isOpen(OPEN.filter((port) => port !== 465)) }), [`fail ${IP}:465`]],
+        ["a port that is open", "ports", () => well({}, { isOpen: isOpen([...OPEN, 27017]) }), [`fail ${IP}:27017`]],
+        ["an open relay", "relay", () => well({}, talk(...spoken(5, "250 queued"))), [`fail ${MX}:25`]],
+        ["one that does not say goodbye", "relay", () => well({}, talk(...spoken(5, "250 queued").slice(0, 6))), [`fail ${MX}:25`]],
+        ["a server that puts off a recipient", "relay", () => well({}, talk(...TALK.slice(0, 3), "451 later", "221")), [`unknown ${MX}:25`]],
+        ["one that puts off DATA", "relay", () => well({}, talk(...TALK.slice(0, 4), "451 later", "221 bye")), [`unknown ${MX}:25`]],
+        ["one that puts off the message", "relay", () => well({}, talk(...spoken(5, "451 later"))), [`unknown ${MX}:25`]],
+        ["one that takes no sender", "relay", () => well({}, talk(...TALK.slice(0, 2), "550 not you", "221")), [`unknown ${MX}:25`]],
+        ["one that hangs up after the recipient", "relay", () => well({}, talk(...TALK.slice(0, 4))), [`unknown ${MX}:25`]],
+        ["one that hangs up after the message", "relay", () => well({}, talk(...TALK.slice(0, 5))), [`unknown ${MX}:25`]],
+        ["one that does not answer", "relay", () => well({}, { smtp: () => Promise.reject(new Error("ECONNREFUSED")) }), [`unknown ${MX}:25`]],
+        ["another name", "relay", () => well({}, talk(...spoken(0, "220 localhost"))), [`warn greeting of ${MX}:25`]],
         ["a record that is gone", "records", () => well({ lookupAt: dnsOf({ [`${MX} A`]: [] }) }), [`fail ${MX} A`]],
         [
             "another policy",
@@ -151,6 +180,17 @@ describe("a deployment that is broken", () => {
             ["fail _dmarc.example.com TXT"],
         ],
         ["no delegation", "records", () => well({ lookupAt: dnsOf({}, []) }), ["fail example.com"]],
+        ["DNS that is silent", "records", () => well({ lookupAt: silentAt(() => true) }), ["unknown example.com"]],
+        ["silence about a record", "records", () => well({ lookupAt: silentAt((name) => name === MX) }), unheard(MX)],
+        [
+            "a record that others' resolvers do not have yet",
+            "records",
+            () => well({ lookupAt: (servers) => (servers ? dnsOf() : dnsOf({ [`${MX} A`]: ["192.0.2.1"] }))(servers) }),
+            [`warn ${MX} A`],
+        ],
+        ["silence at every name server", "records", () => well({ lookupAt: silentAt((_, __, servers) => servers !== undefined) }), [SILENT_SERVER]],
+        ["DNS that is silent", "foreign", () => well({ lookupAt: silentAt(() => true) }), ["unknown foreign"]],
+        ["silence about a record", "foreign", () => well({ lookupAt: silentAt((name) => name === "example.com") }), ["unknown foreign"]],
         [
             "a second SPF record",
             "foreign",
@@ -160,7 +200,9 @@ describe("a deployment that is broken", () => {
         ["no reverse name", "reverse", () => well({ reverse: () => Promise.resolve([]) }), [`fail ${IP}`]],
         ["a provider's reverse name", "reverse", () => well({ reverse: () => Promise.resolve(["static.203.example.net"]) }), [`fail ${IP}`]],
         ["a reverse name without a way back", "reverse", () => well({ lookupAt: dnsOf({ [`${MX} A`]: ["192.0.2.9"] }) }), [`fail ${MX}`]],
-        ["a silent resolver", "reverse", () => well({ reverse: () => Promise.reject(new Error("ETIMEOUT")) }), ["unknown reverse"]],
+        ["a second reverse name", "reverse", () => well({ reverse: () => Promise.resolve(["static.example.net", MX]) }), [`warn ${IP}`]],
+        ["a silent resolver", "reverse", () => well({ reverse: () => Promise.reject(new Error("ETIMEOUT")) }), [`unknown ${IP}`]],
+        ["silence about the way back", "reverse", () => well({ lookupAt: silentAt((name) => name === MX) }), [`unknown ${IP}`]],
         [
             "SPF of others alone",
             "spf",
@@ -186,8 +228,8 @@ describe("a deployment that is broken", () => {
             ["unknown list zen"],
         ],
         ["a server that does not answer", "host", () => well({ preflight: () => Promise.reject(new Error("ssh: no route")) }), ["unknown host"]],
-        ["an old backup", "backups", () => well({ sets: () => Promise.resolve(["20261125T120000Z"]) }), ["fail 20261125T120000Z"]],
-        ["no backup", "backups", () => well({ sets: () => Promise.resolve([]) }), ["fail sets"]],
+        ["an old backup", "backups", () => well({ sets: () => Promise.resolve(["20261125T120000Z"]) }), ["fail newest set"]],
+        ["no backup", "backups", () => well({ sets: () => Promise.resolve([]) }), ["fail newest set"]],
         ["a bucket that does not answer", "backups", () => well({ sets: () => Promise.reject(new Error("denied")) }), ["unknown backups"]],
         ["drift", "drift", () => well({ drift: () => Promise.resolve(["forwardemail-prod-mx"]) }), ["warn forwardemail-prod-mx"]],
     ])("%s is told by %s", async (_, id, world, expected) => {
@@ -195,13 +237,17 @@ describe("a deployment that is broken", () => {
     });
 
     const all = (status: Status) =>
-        [...["mx.mail.example.com:25", "smtp.mail.example.com:465"], ...ROUTED].map((subject) => `${status} ${subject}`).sort();
+        [...["mx.mail.example.com:25", "smtp.mail.example.com:465"], ...ROUTED, ...POLICIES.map((name) => `${name}:443`)]
+            .map((subject) => `${status} ${subject}`)
+            .sort();
     const ROUTED = ["mail", "api.mail", "imap.mail", "pop3.mail", "caldav.mail", "carddav.mail"].map(
         (name) => `${name}.example.com:${{ "imap.mail": 993, "pop3.mail": 995 }[name] ?? 443}`,
     );
     test.each<[string, (given: X509Certificate) => Promise<World> | World, Status]>([
         ["that has expired", async () => well({}, await shows(await certify(-1))), "fail"],
-        ["that ends soon", async () => withDisk(await certify(9)), "warn"],
+        ["that ends soon", async () => withDisk(await certify(16, undefined, 74)), "warn"],
+        ["of a few days that ends in hours", async () => withDisk(await certify(1, undefined, 5)), "warn"],
+        ["of a year that ends soon", async () => withDisk(await certify(20, undefined, 345)), "warn"],
         ["for other names", async () => well({}, await shows(await certify(60, ["other.example.com"]))), "fail"],
         [
             "that nobody trusts",
@@ -217,11 +263,185 @@ describe("a deployment that is broken", () => {
     });
     const shows = (one: X509Certificate): Promise<Partial<World["dial"]>> =>
         Promise.resolve({ certificate: () => Promise.resolve({ certificate: one, protocol: "TLSv1.3" }) });
-    const withDisk = async (one: X509Certificate) => well({ read: () => one.toString() }, await shows(one));
+    const withDisk = async (one: X509Certificate) => well({ read: () => Promise.resolve(one.toString()) }, await shows(one));
 
-    test("a key that no TLSA record names is told", async () => {
-        expect(await verdict("dane", well({}, await shows(await certify(60))))).toEqual([`fail _25._tcp.${MX}`]);
+    test.each([
+        ["of a few days with two left", 2, 4],
+        ["of three months with 20 days left", 20, 70],
+    ])("a certificate %s has enough", async (_, days, since) => {
+        expect(await verdict("tls", await withDisk(await certify(days, undefined, since)))).toEqual([]);
     });
+
+    test("a name of a policy that the certificate lacks is told, and no other", async () => {
+        const one = await certify(60, ["mail.example.com", "*.mail.example.com", ...POLICIES.slice(0, 2)]);
+        expect(await verdict("tls", await withDisk(one))).toEqual(["fail autodiscover.example.com:443"]);
+    });
+
+    test("what is on the disk is read in a container that runs; where none can be read, the rest is told", async () => {
+        const asked: string[] = [];
+        const other = await certify(60);
+        const read = (container: string) => {
+            asked.push(container);
+            return Promise.resolve(other.toString());
+        };
+        const some = async () => (await changed("smtp", { health: "exited" })()).filter(({ service }) => ["smtp", "mx"].includes(service));
+        expect(await verdict("tls", well({ containers: some, read }))).toEqual(expect.arrayContaining([`fail ${MX}:25`]));
+        expect(asked).toEqual(["forwardemail-prod-mx"]);
+        expect(await verdict("tls", well({ read: () => Promise.reject(new Error("no such container")) }))).toEqual([]);
+        expect(await verdict("tls", well({ containers: () => Promise.reject(new Error("ssh: no route")) }))).toEqual([]);
+    });
+
+    const DANE = `_25._tcp.${MX}`;
+    test.each<[string, () => World | Promise<World>, string[]]>([
+        ["a key that no TLSA record names", async () => well({}, await shows(await certify(60))), [`fail ${DANE}`]],
+        ["a key that DNS does not name yet", () => well({ tlsa: () => Promise.resolve(tlsa().slice(1)) }), [`fail ${DANE}`]],
+        ["a record that DNS does not have", () => well({ tlsa: () => Promise.resolve(tlsa().slice(0, 1)) }), [`fail ${DANE}`]],
+        ["no record", () => well({ tlsa: () => Promise.resolve([]) }), [`fail ${DANE}`]],
+        ["DNS that is silent", () => well({ tlsa: () => Promise.reject(new Error("ETIMEOUT")) }), [`unknown ${DANE}`]],
+        ["a Node that cannot ask", () => well({ tlsa: () => undefined }), [`unknown ${DANE}`]],
+        ["a port that is silent", () => well({}, { certificate: () => Promise.reject(new Error("ETIMEOUT")) }), [`unknown ${DANE}`]],
+    ])("%s is told by dane", async (_, world, expected) => {
+        expect(await verdict("dane", await world())).toEqual(expected);
+    });
+
+    test("a Node that cannot ask for TLSA records says which one can, and still sees a key that was not declared", async () => {
+        const [{ findings }] = await runChecks(chosen(["dane"]), deployment(), well({ tlsa: () => undefined }));
+        expect(findings[0].got).toBe(`this Node (${process.version}) cannot ask for TLSA records: use 22.15 or newer`);
+        expect(await verdict("dane", well({ tlsa: () => undefined }, await shows(await certify(60))))).toEqual([`fail ${DANE}`]);
+    });
+});
+
+describe("name servers are asked one by one", () => {
+    const servers = ["ns1.example.net", "ns2.example.net", "ns3.example.net", "ns4.example.net", "ns5.example.net"];
+    const addresses = Object.fromEntries(servers.map((name, at) => [`${name} A`, [`192.0.2.${at}`]]));
+    const good = dnsOf(addresses, servers);
+    const at = (address: string, other: World["lookupAt"]): World["lookupAt"] => {
+        return (asked) => (asked?.join() === address ? other : good)(asked);
+    };
+    const findings = async (lookupAt: World["lookupAt"]) => (await runChecks(chosen(["records"]), deployment(), well({ lookupAt })))[0].findings;
+
+    test("one that was left behind is named", async () => {
+        const wrong = await findings(at("192.0.2.3", dnsOf({ ...addresses, [`${MX} A`]: ["192.0.2.9"] }, servers)));
+        expect(wrong).toMatchObject([{ status: "fail", subject: `${MX} A`, expected: IP, got: "192.0.2.9 at ns4.example.net" }]);
+    });
+
+    test("one that does not answer, or that nobody finds, is a warning; so is one that leaves out a question", async () => {
+        for (const silent of [
+            at("192.0.2.1", () => () => Promise.reject(new Error("ETIMEOUT"))),
+            dnsOf({ ...addresses, "ns2.example.net A": [] }, servers),
+            silentAt((name, _, asked) => asked?.join() === "192.0.2.1" && name === MX, good),
+        ]) {
+            const found = await findings(silent);
+            expect(found).toMatchObject([{ status: "warn", subject: "name server ns2.example.net" }, { status: "pass" }]);
+            expect(found[1].got).toMatch(/^\d+ records at ns1\.example\.net, ns3\.example\.net, ns4\.example\.net$/);
+        }
+    });
+
+    test("an answer that is lost once is asked for again", async () => {
+        let lost = 0;
+        expect(await findings(silentAt((name, _, asked) => asked?.join() === "192.0.2.1" && name === MX && lost++ === 0, good))).toMatchObject([
+            { status: "pass" },
+        ]);
+    });
+});
+
+test("one address that cannot be asked about does not hide another's reverse name", async () => {
+    const reverse = (address: string) => (address === IP ? Promise.resolve(["static.example.net"]) : Promise.reject(new Error("ETIMEOUT")));
+    const of = { ...deployment(), outputs: { reverse: { [IP]: MX, "2001:db8::7": MX } } };
+    expect(await verdict("reverse", well({ reverse }), of)).toEqual([`fail ${IP}`, "unknown 2001:db8::7"]);
+});
+
+test("SPF is asked of every name that was declared to send, and of no other", async () => {
+    const [{ findings }] = await runChecks(chosen(["spf"]), deployment(), well());
+    expect(findings.map(({ subject }) => subject.split(" ")[0]).sort()).toEqual(
+        ["example.com", "fe-bounces.example.com", "fe-bounces.mail.example.com", "mail.example.com", MX, "smtp.mail.example.com"].sort(),
+    );
+});
+
+describe("over IPv6", () => {
+    const IPV6 = "2001:db8::7";
+    const both = () => ({ ...deployment(), addresses: [IP, IPV6] });
+    const only = (wrong: Partial<World["dial"]>) => {
+        const { isOpen: open, smtp } = well().dial;
+        return well(
+            {},
+            {
+                isOpen: (address, port) => (address === IPV6 && wrong.isOpen ? wrong.isOpen : open)(address, port),
+                smtp: (address, port, lines) => (address === IPV6 && wrong.smtp ? wrong.smtp : smtp)(address, port, lines),
+            },
+        );
+    };
+
+    test.each<[string, string, Partial<World["dial"]>, string[]]>([
+        ["a port that is shut", "ports", { isOpen: isOpen([25, 80, 443, 993, 995]) }, [`fail [${IPV6}]:465`]],
+        ["no way to it", "ports", { isOpen: () => Promise.resolve("no way" as const) }, [`unknown ${IPV6}`]],
+        ["an open relay", "relay", talk(...spoken(5, "250 queued")), [`fail ${MX}:25 over IPv6`]],
+        ["no way to it", "relay", { smtp: () => Promise.reject(new Error("connect ENETUNREACH")) }, [`unknown ${MX}:25 over IPv6`]],
+    ])("%s is told by %s", async (_, id, wrong, expected) => {
+        expect(await verdict(id, only(wrong), both())).toEqual(expected);
+    });
+
+    test("the address is asked where the network has IPv6", async () => {
+        const addresses = async (ipv6: boolean) => {
+            const servers = [{ ...settings.servers[0], ipv6: IPV6 }];
+            const stack = { exportStack: () => Promise.resolve({ deployment: {} }), outputs: () => Promise.resolve({}) };
+            const session = { stack, settings: { ...settings, servers, network: { ...settings.network, ipv6 } } } as unknown as Session;
+            return (await deployed(session, "prod")).deployment.addresses;
+        };
+        expect(await addresses(true)).toEqual([IP, IPV6]);
+        expect(await addresses(false)).toEqual([IP]);
+    });
+});
+
+test("a check that throws at once is unknown, and the others are told", async () => {
+    const thrown: Check = {
+        ...chosen(["drift"])[0],
+        run: () => {
+            throw new Error("no such container");
+        },
+    };
+    const [drift, services] = await runChecks([thrown, ...chosen(["services"])], deployment(), well());
+    expect(drift.findings).toEqual([{ status: "unknown", subject: "drift", got: "no such container" }]);
+    expect(exitCode([services])).toBe(0);
+});
+
+describe("a program that is run aside", () => {
+    const failing = (script: string, timeout?: number) =>
+        runAside("/bin/sh", ["-c", script], process.env, timeout).catch((error: Error) => error.message);
+
+    test("fails with its own words and the fix, never with the script", async () => {
+        expect(await failing("echo 'no room' >&2; exit 3 # a script")).toBe("no room");
+        expect(await failing("exit 3 # a script")).toBe("/bin/sh ended with 3");
+        expect(await failing("echo 'Host key verification failed.' >&2; exit 255")).toMatch(/^Host key verification failed\. Fix: the server showed/);
+        await expect(runAside("/no/such/program", [], {})).rejects.toThrow("/no/such/program cannot be run (ENOENT). Fix: install it");
+    });
+
+    test("is ended when it hangs, and waits for nobody to type", async () => {
+        expect(await failing("sleep 60 # a script", 100)).toBe("/bin/sh gave no answer within 0.1 s");
+        expect(await failing("cat; exit 3")).toBe("/bin/sh ended with 3");
+    });
+});
+
+test("containers are looked at once for all checks, and Docker that cannot be asked rejects", async () => {
+    const host = { ...settings.servers[0], ssh: undefined, dockerHost: "unix:///nowhere/docker.sock" };
+    const world = theWorld({ ...settings, servers: [host] }, {} as Ways);
+    expect(world.containers()).toBe(world.containers());
+    await expect(world.containers()).rejects.toThrow(/docker|Docker/);
+});
+
+test("TLSA records come in the form that they are declared in; a Node without is told apart from none", async () => {
+    const record = { certUsage: 3, selector: 1, match: 1, data: new Uint8Array([0xab, 0x01]).buffer };
+    expect(await tlsaOf({ resolveTlsa: () => Promise.resolve([record]) }, MX)).toEqual(["3 1 1 ab01"]);
+    expect(await tlsaOf({ resolveTlsa: () => Promise.reject(Object.assign(new Error("none"), { code: "ENODATA" })) }, MX)).toEqual([]);
+    await expect(tlsaOf({ resolveTlsa: () => Promise.reject(new Error("ETIMEOUT")) }, MX)).rejects.toThrow("ETIMEOUT");
+    expect(tlsaOf({}, MX)).toBeUndefined();
+});
+
+test("a rehearsal has a memory of its own", () => {
+    expect([false, true].map((isRehearsal) => memoryOf("prod", isRehearsal))).toEqual([
+        expect.stringMatching(/verify\/prod\.json$/),
+        expect.stringMatching(/verify\/prod\.rehearsal\.json$/),
+    ]);
 });
 
 test("a check that hangs is unknown in time, and holds up no other", async () => {
@@ -233,7 +453,7 @@ test("a check that hangs is unknown in time, and holds up no other", async () =>
 });
 
 test("on this machine, what else listens is not the deployment's", async () => {
-    const open = well({}, { isOpen: () => Promise.resolve(true) });
+    const open = well({}, { isOpen: () => Promise.resolve("open" as const) });
     expect(await verdict("ports", open, { ...deployment(), isHere: true })).toEqual([]);
     expect(await verdict("ports", open)).not.toEqual([]);
 });
@@ -261,19 +481,100 @@ describe("the table", () => {
         expect(changedSince([report(pass, fail)], [report(pass, fail)])).toEqual([]);
         expect(changedSince([], [report(pass)])).toEqual([report(pass)]);
     });
+
+    test("since the last time: of two findings of one name, the one that is another", () => {
+        const records = [report({ ...fail, got: "one" }, { ...pass, subject: fail.subject })];
+        expect(changedSince(records, records)).toEqual([]);
+    });
 });
 
-test("an SMTP conversation waits for answers of several lines, and says who hung up", async () => {
-    const server = createServer((socket) => {
-        socket.write("220 here\r\n");
-        socket.on("data", (data) => {
-            if (String(data).startsWith("EHLO")) socket.write("250-here\r\n250-SIZE 1\r\n250 HELP\r\n");
-            else socket.end();
-        });
-    }).listen(0, "127.0.0.1");
+describe("an SMTP conversation", () => {
+    /** What a server got from `dial.smtp`, and what it answered. */
+    async function talkTo(answer: (socket: Socket, received: string) => void, lines: string[]): Promise<{ answers: string[]; received: string }> {
+        let received = "";
+        const server = createServer((socket) => {
+            socket.write("220 here\r\n");
+            socket
+                .on("error", () => undefined)
+                .on("data", (data) => {
+                    received += String(data);
+                    answer(socket, String(data));
+                });
+        }).listen(0, "127.0.0.1");
+        await once(server, "listening");
+        try {
+            return { answers: await dial.smtp("127.0.0.1", (server.address() as AddressInfo).port, lines), received };
+        } finally {
+            server.close();
+        }
+    }
+
+    test("waits for answers of several lines, and takes those without text", async () => {
+        const answer = (socket: Socket, line: string) =>
+            void socket.write(line.startsWith("EHLO") ? "250-here\r\n250-SIZE 1\r\n250 HELP\r\n" : "250\r\n");
+        const { answers } = await talkTo(answer, ["EHLO x", "MAIL FROM:<>"]);
+        expect(answers).toEqual(["220 here", "250-here\r\n250-SIZE 1\r\n250 HELP", "250"]);
+    });
+
+    test.each<[string, (socket: Socket) => void]>([
+        ["hangs up", (socket) => socket.end()],
+        ["breaks off", (socket) => socket.resetAndDestroy()],
+    ])("answers what it has got where the server %s", async (_, end) => {
+        const answer = (socket: Socket, line: string) => void (line.startsWith("RCPT") ? end(socket) : socket.write("250 ok\r\n"));
+        expect((await talkTo(answer, ["EHLO x", "RCPT TO:<a@b>", "DATA"])).answers).toEqual(["220 here", "250 ok"]);
+    });
+
+    test("fails where the server hangs up without a word, or nobody is there", async () => {
+        const server = createServer((socket) => socket.end()).listen(0, "127.0.0.1");
+        await once(server, "listening");
+        const { port } = server.address() as AddressInfo;
+        await expect(dial.smtp("127.0.0.1", port, [])).rejects.toThrow("the server hung up");
+        server.close();
+        await once(server, "close");
+        await expect(dial.smtp("127.0.0.1", port, [])).rejects.toThrow("ECONNREFUSED");
+    });
+
+    test("sends a message as one unit, in which no line ends it", async () => {
+        const answer = (socket: Socket, text: string) => void socket.write(text === "DATA\r\n" ? "354 go on\r\n" : "250 ok\r\n");
+        const { answers, received } = await talkTo(answer, ["DATA", "Subject: x\r\n\r\n.\r\n.a", "QUIT"]);
+        expect(answers).toEqual(["220 here", "354 go on", "250 ok", "250 ok"]);
+        expect(received).toBe("DATA\r\nSubject: x\r\n\r\n..\r\n..a\r\n.\r\nQUIT\r\n");
+    });
+
+    test("sends no message, and only says goodbye, once something is refused", async () => {
+        const answer = (socket: Socket, line: string) => void socket.write(line.startsWith("QUIT") ? "221 bye\r\n" : "550 no\r\n");
+        const { answers, received } = await talkTo(answer, ["RCPT TO:<a@b>", "DATA", "Subject: x", "QUIT"]);
+        expect(answers).toEqual(["220 here", "550 no", "221 bye"]);
+        expect(received).toBe("RCPT TO:<a@b>\r\nQUIT\r\n");
+    });
+});
+
+test("the relay probe is a whole message for nobody, at a domain with a null MX", async () => {
+    const sent: string[][] = [];
+    const smtp = (_: string, __: number, lines: string[]) => {
+        sent.push(lines);
+        return Promise.resolve(TALK);
+    };
+    expect(await verdict("relay", well({}, { smtp }))).toEqual([]);
+    const [[hello, sender, recipient, data, text, quit]] = sent;
+    expect([hello, sender, recipient, data, quit]).toEqual([
+        "EHLO verify.invalid",
+        "MAIL FROM:<>",
+        "RCPT TO:<postmaster@example.com>",
+        "DATA",
+        "QUIT",
+    ]);
+    for (const header of ["From", "To", "Date", "Message-ID", "Subject"]) expect(text).toMatch(new RegExp(`^${header}: \\S.*\\r$`, "m"));
+    expect(text).toContain("Date: Thu, 26 Nov 2026 12:00:00 +0000\r\n");
+});
+
+test("a port is open, or closed, or on an address that this machine has no way to", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
-    expect(await dial.smtp("127.0.0.1", port, ["EHLO x"])).toEqual(["220 here", "250-here\r\n250-SIZE 1\r\n250 HELP"]);
-    await expect(dial.smtp("127.0.0.1", port, ["MAIL FROM:<>"])).rejects.toThrow("the server hung up");
+    expect(await dial.isOpen("127.0.0.1", port)).toBe("open");
     server.close();
+    await once(server, "close");
+    expect(await dial.isOpen("127.0.0.1", port)).toBe("closed");
+    expect(await dial.isOpen("ff02::1", 25)).toBe("no way"); // no TCP leads to a multicast address, on any machine
 });

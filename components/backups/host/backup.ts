@@ -217,16 +217,15 @@ ended() {
     set +e
     [ "\${frozen:-no}" = no ] || thaw
     report "$code"
-    [ "$locked" = no ] || clean
+    clean
     exit "$code"
 }
 
 run() {
-    started=$(date +%s) locked=no
+    take_lock # whoever does not get it has nothing to report, and nothing of others to end
+    started=$(date +%s)
     trap ended EXIT
     trap 'exit 143' HUP INT TERM
-    take_lock
-    locked=yes
     [ "$(state)" != unfinished ] || failed "a restore was cut short, and the data from before it are put aside. Fix: npm run restore -- --undo"
     thaw
     clean
@@ -236,6 +235,7 @@ run() {
     ask unlock # locks of runs that were killed
     patience=\${PATIENCE:-86400} # restic itself tries for a quarter of an hour
     mark_parts
+    rm -f "$here/restoring" # of a first restore that was given up: what is here now is data
     copy_at_one_moment
     dump
     describe

@@ -41,9 +41,10 @@ for program in docker jq rsync flock setsid; do
 done
 
 take_lock() {
-    rm -f "$here/reason"
     exec 9>"$here/.lock"
-    flock -n 9 || failed "another backup, drill or restore of this stack is running. Fix: wait for it, or see systemctl status forwardemail-backup"
+    # The reason of the one that runs is its own.
+    flock -n 9 || { echo "error: backup: another backup, drill or restore of this stack is running. Fix: wait for it, or see systemctl status forwardemail-backup" >&2; exit 1; }
+    rm -f "$here/reason"
 }
 # What an earlier run left behind that was killed.
 clean() {
@@ -59,7 +60,7 @@ bytes_in() { du -sb "$@" 2>/dev/null | awk '{ sum += $1 } END { print sum + 0 }'
 free_at() { df -B1 --output=avail "$1" | tail -n 1 | tr -d ' '; }
 need_room() { # bytes, what for
     free=$(free_at "$here")
-    [ "$free" -ge "$1" ] || failed "$2 needs $(($1 / 1048576)) MiB beside the data, and $((free / 1048576)) MiB are free. Fix: free some, or give data.directory a larger disk"
+    [ "$free" -ge "$1" ] || failed "$2 needs $(($1 / 1048576)) MiB beside the data, and $((free / 1048576)) MiB are free. Fix: free some$([ ! -d "$here/before" ] || echo " ($here/before holds what the last restore replaced)"), or give data.directory a larger disk"
 }
 
 # restic with what it may see of the host. It is root without privileges: unless \`rights\` say more, it reads what belongs to others, and writes
@@ -148,6 +149,9 @@ open_repository() {
             ;;
         *) failed "$(meaning $status)" ;;
     esac
+    # An empty server in the place of one that was lost would take no mail for anybody, and back that up.
+    [ "\${BEGINS:-}" = restore ] || has_data || [ -z "$(sets)" ] ||
+        failed "this deployment has no data, and $REPOSITORY has sets of it. Fix: npm run restore brings back the newest; to begin anew, set backups.prefix to another folder"
 }
 
 # The sets that are complete, oldest first: \`ID SNAPSHOT\` a line. A set is two snapshots: its data, and, once all of that is in the

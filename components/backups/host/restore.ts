@@ -255,7 +255,7 @@ replace() {
     start_all
     rm "$before/unfinished"
     changed=no stopped=no
-    note "set $id is in place; npm run restore -- --undo brings back what was there before"
+    note "set $id is in place; npm run restore -- --undo brings back what was there before, which is kept in $before until then, or until you remove it"
 }
 replace_ended() {
     code=$?
@@ -292,7 +292,7 @@ undo() {
 # from the newest snapshot, one from the future would push out all others.
 prune() {
     take_lock
-    credentials=$(mktemp)
+    credentials=$(mktemp -p /run) # in memory: a power cut leaves nothing of it
     trap 'rm -f "$credentials"' EXIT
     trap 'exit 143' HUP INT TERM
     cat >"$credentials"
@@ -326,7 +326,11 @@ command=\${1:-}
 case $command in
     open) open_repository ;;
     run) run ;;
-    thaw) thaw ;;
+    thaw) # after a run of the timer, which may have ended because another one has the lock
+        exec 9>"$here/.lock"
+        if flock -n 9; then thaw; fi
+        ;;
+    data) if has_data; then echo yes; else echo no; fi ;;
     thaw-after) # seconds, freezers: without Docker, which may not answer by then
         sleep "$1"
         shift

@@ -12,7 +12,8 @@ here=$(folder_of "$BACKUP")`;
 
 /**
  * Opens the repository, or makes it in an empty bucket: wrong keys, region, bucket, passphrase or clock are found here, before there is
- * anything to back up. Installs what the script needs where the program sets up the host. Reads BACKUP, PACKAGES and REPOSITORY, which it prints.
+ * anything to back up. Installs what the script needs where the program sets up the host. Reads BACKUP, PACKAGES, BEGINS
+ * (`restore` where data are to come from a set) and REPOSITORY, which it prints.
  */
 export const OPEN = `set -eu
 PREVIOUS=\${PULUMI_COMMAND_STDOUT:-}
@@ -23,7 +24,7 @@ ${needPrograms("curl jq rsync flock", "curl jq rsync util-linux")}
 fi
 ${HERE}
 printf 'DOCKER_HOST=%s\\nexport DOCKER_HOST\\n' "$DOCKER_HOST" >"$here/docker.conf"
-sh "$here/backup" open </dev/null
+BEGINS=\${BEGINS:-} sh "$here/backup" open </dev/null
 printf %s "$REPOSITORY"`;
 
 const IN_BACKGROUND = ["TimeoutStartSec=12h", "Nice=10", "IOSchedulingClass=idle"];

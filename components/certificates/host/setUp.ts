@@ -79,9 +79,10 @@ umask 077
 ${APT}
 ${needPrograms("curl openssl dig jq flock", "curl openssl bind9-dnsutils jq util-linux")}
 printf '%s\\nDOCKER_HOST=%s\\nexport DOCKER_HOST\\n' "$CONFIG" "$DOCKER_HOST" >${FOLDER}/certificate.conf
-cat >${FOLDER}/certificate <<'END_OF_RENEWAL'
+cat >${FOLDER}/certificate.new <<'END_OF_RENEWAL'
 ${RENEW}END_OF_RENEWAL
-chmod 0700 ${FOLDER}/certificate
+chmod 0700 ${FOLDER}/certificate.new
+mv ${FOLDER}/certificate.new ${FOLDER}/certificate # the timer may be running the old one
 ${writeTimed({
     unit: UNIT,
     description: "Renew the certificate of the mail server",

@@ -12,36 +12,42 @@ const { broken, connect } = require("./run");
 const record = (session, event, details = {}) =>
     logs.collection("logs").insertOne({ at: new Date(), service: "mx", event, client: session.remoteAddress, ...details });
 
-async function recipient({ address }, session) {
-    const alias = await findAlias(db, address);
-    if (alias || broken === "open-relay") return;
-    await record(session, "rejected", { to: address });
-    if (await findDomain(db, split(address).domain)) throw reject(550, "5.1.1 no such user");
-    throw reject(550, "5.7.1 relaying denied");
-}
-
 function received(session) {
     const protocol = session.secure ? "ESMTPS" : "ESMTP";
     const from = `${session.hostNameAppearsAs} ([${session.remoteAddress}])`;
     return `X-Seen-Client: ${session.remoteAddress}\r\nReceived: from ${from}\r\n by ${os.hostname()} with ${protocol};\r\n ${new Date().toUTCString()}\r\n`;
 }
 
+/** Takes any recipient and decides when it has the message, as upstream does (helpers/on-rcpt-to.js, helpers/get-recipients.js). */
 async function store(stream, session) {
     const raw = Buffer.concat([Buffer.from(received(session)), await read(stream)]).toString("base64");
     const { mailFrom, rcptTo } = session.envelope;
+    const known = [];
+    const refusals = [];
     for (const { address } of rcptTo) {
+        const alias = await findAlias(db, address);
+        if (alias) known.push({ address, alias });
+        else if (broken !== "open-relay") refusals.push(await refuse(address, session));
+    }
+    if (known.length === 0 && refusals.length > 0) throw refusals[0];
+    for (const { address, alias } of known) {
         await redis.incr(`received:${split(address).domain}`);
-        await mailbox(await findAlias(db, address), "append", { path: "INBOX", raw });
+        await mailbox(alias, "append", { path: "INBOX", raw });
         // A failure from here on must not become a 451: the sender would deliver the stored message again.
         await record(session, "accepted", { from: mailFrom.address, to: address }).catch((error) => console.error(error.message));
     }
     return "accepted";
 }
 
+/** Why a message is not for this one. */
+async function refuse(address, session) {
+    await record(session, "rejected", { to: address });
+    return (await findDomain(db, split(address).domain)) ? reject(550, "5.1.1 no such user") : reject(550, "5.7.1 relaying denied");
+}
+
 serveMail("MX", {
     ...tls("WEB"),
     disabledCommands: ["AUTH"],
-    onRcptTo: handler(recipient),
     onData: handler(store),
 });
 const { db, logs, redis } = connect("BREE");

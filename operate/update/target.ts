@@ -1,0 +1,77 @@
+import { CATALOGUE } from "../../components/services/catalogue";
+import { converge } from "../converge";
+import { docker, inspectStack } from "../health";
+import { located } from "../machines";
+import { Session, openSession } from "../session";
+import { Check, Report, runChecks } from "../verify/check";
+import { deployed } from "../verify/deployed";
+import { portsCheck, relayCheck } from "../verify/mail";
+import { servicesCheck } from "../verify/services";
+import { tlsCheck } from "../verify/tls";
+import { theWorld } from "../verify/world";
+import { Command, Held, Target } from "./core";
+import { configOf, settingsOf, writeVersion } from "./versions";
+
+/** What an update may break, as it is seen from outside. */
+const CHECKS: Check[] = [servicesCheck, portsCheck, tlsCheck, relayCheck];
+
+/** To `verify`, another image is drift, for it works; after an update it is the version that should not run. */
+const versionCheck = (fix: string): Check => ({
+    id: "version",
+    title: "every service of the application is of the version",
+    source: "components/services/catalogue.ts",
+    async run({ settings }, world) {
+        const { reference } = settings.images.forwardemail;
+        const others = (await world.containers()).filter(({ service, image }) => CATALOGUE[service]?.image === "forwardemail" && image !== reference);
+        return others.map(({ service, image }) => ({ status: "fail", subject: service, expected: reference, got: `runs ${image}`, fix }));
+    },
+});
+
+/** The stack, whose file says the version; a rehearsal is told it, and its file stays as it is. */
+export function targetOf(session: Session, stack: string, command: Command, log: (line: string) => void): Target {
+    const rehearse = session.rehearsal !== undefined;
+    let current = session;
+    return {
+        command,
+        async bringTo(version) {
+            const restore = rehearse ? () => undefined : writeVersion(stack, version);
+            const opened = await openSession(stack, { rehearse, config: configOf(version) }, () => undefined);
+            // The dev stack falls back to it where a registry is gone meanwhile.
+            if (!rehearse && opened.rehearsal) throw new Error("The registries cannot be reached any more. Fix: mend the network.");
+            current = opened;
+            const { ok, locked } = await converge(current, log);
+            if (!locked) return ok;
+            restore(); // an `up` of somebody else would take the version without a look
+            throw new Held(
+                `Another operation holds the stack. Fix: wait for it; if none is (it was killed), add --unlock: ${command("update", "--unlock")}`,
+            );
+        },
+        async verify(version) {
+            // A version that could not be opened is not in the session.
+            const { images } = await settingsOf(version, current, stack);
+            return look({ ...current, settings: { ...current.settings, images } }, stack, [...CHECKS, versionCheck(command("up"))]);
+        },
+        close: () => closePorts(current),
+    };
+}
+
+/** What checks say of what is there. */
+export async function look(session: Session, stack: string, checks = CHECKS): Promise<Report[]> {
+    const { deployment, ways } = await deployed(session, stack);
+    return runChecks(checks, deployment, theWorld(deployment.settings, ways));
+}
+
+/** All that can be closed are, whatever becomes of the others. */
+async function closePorts({ stack, settings }: Session): Promise<void> {
+    const [server] = (await located(stack, settings)).servers;
+    const doors = inspectStack(settings.name, server).filter(({ service }) => CATALOGUE[service]?.publish.length > 0);
+    const problems = doors.flatMap(({ container }) => {
+        try {
+            docker(["stop", container], server);
+            return [];
+        } catch (error) {
+            return [(error as Error).message];
+        }
+    });
+    if (problems.length > 0) throw new Error(problems.join("; "));
+}
