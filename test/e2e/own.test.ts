@@ -206,7 +206,7 @@ function writeConfig(values: Record<string, unknown>): void {
 }
 
 function command(
-    name: "up" | "down" | "output" | "preflight" | "backup" | "drill" | "prune" | "restore",
+    name: "up" | "down" | "output" | "preflight" | "backup" | "drill" | "prune" | "restore" | "verify",
     ...args: string[]
 ): { status: number | null; text: string } {
     const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
@@ -434,6 +434,18 @@ describe.skipIf(isReal)("backups", () => {
         await promisify(execFile)("docker", ["exec", VPS, "systemctl", "start", "forwardemail-backup"], { env }).catch(() => undefined);
         await bucket!.s3.disturb({});
         expect(told.join()).toMatch(/the newest complete set is of .*The last run failed: the key may not use the bucket/);
+    });
+
+    test("verify finds nothing wrong over SSH, tells what nobody can tell, and names a service that was stopped", () => {
+        const only = ["services", "ports", "relay", "host", "backups", "drift"].flatMap((id) => ["--only", id]);
+        const { status, text } = command("verify", ...only);
+        expect(text).toMatch(/^\d+ pass, \d+ warn, 0 fail, \d+ unknown$/m);
+        for (const id of ["services", "ports", "relay", "backups", "drift"]) expect(text).toMatch(new RegExp(`^pass +${id} `, "m"));
+        expect(text).toMatch(/unknown list zen\.spamhaus\.org: cannot be asked/);
+        expect(status).toBe(3);
+        place.shell("docker stop $(docker ps -qf label=forwardemail.service=bree)");
+        expect(command("verify", "--only", "services")).toMatchObject({ status: 1, text: expect.stringMatching(/fail +bree: exited/) });
+        place.shell("docker start $(docker ps -aqf label=forwardemail.service=bree)");
     });
 
     if (isLong)
