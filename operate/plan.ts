@@ -3,16 +3,19 @@ import { dnsPlan, knownValues } from "../components/dns/plan";
 import { records } from "../components/dns/records";
 import { recordTable } from "../components/dns/zoneFile";
 import type { Settings } from "../components/settings/settings";
+import { planAgainst } from "./planAgainst";
 import { Planned, planStack } from "./planned";
 import { readStackFile, settingsFrom } from "./stackFile";
 
 const HELP = `npm run plan -- STACK [--json | --records]
+npm run plan -- --against COMMIT
 
 Shows every resource of a stack without engine, state, network or credentials. Secrets are redacted.
 
   STACK       name of the stack: reads Pulumi.STACK.yaml
   --json      the whole plan, with inputs and options, as JSON
   --records   the DNS records instead, with what each is for
+  --against   what the files here change in the plans of all stacks since a commit, as Markdown: for pull requests
 `;
 
 async function main(): Promise<void> {
@@ -22,10 +25,12 @@ async function main(): Promise<void> {
             stack: { type: "string" }, // as the other commands have it
             json: { type: "boolean" },
             records: { type: "boolean" },
+            against: { type: "string" },
             help: { type: "boolean", short: "h" },
         },
     });
     const stacks = [...positionals, ...(values.stack ? [values.stack] : [])];
+    if (values.against !== undefined && stacks.length === 0) return void process.stdout.write(planAgainst(values.against));
     if (values.help || stacks.length !== 1) {
         process.stdout.write(HELP);
         process.exitCode = values.help ? 0 : 2;
