@@ -4,7 +4,7 @@ import { Display, converge } from "./converge";
 import { resourcesOf } from "./machines";
 import { refuse, refuseOlder } from "./refusals";
 import { forwardToLoopback } from "./rehearsal";
-import { Session, openSession } from "./session";
+import { DEV, Session, openSession } from "./session";
 import { summary } from "./summary";
 
 const HELP = `npm run up -- [--stack NAME] [--yes] [--rehearse] [--unlock]
@@ -49,6 +49,10 @@ async function main(): Promise<void> {
     await publish(session, log);
     log("");
     for (const line of summary(session, values.stack, changes, outputs, ok)) log(line);
+    if (ok && !session.rehearsal && values.stack !== DEV && session.settings.backups?.restoreFrom)
+        log(
+            `\nThe data came from a set, and its secrets are in the state alone. Fix: npm run restore -- --stack ${values.stack} keeps them in Pulumi.${values.stack}.yaml and takes restoreFrom out.`,
+        );
     process.exitCode = ok ? 0 : 1;
 }
 

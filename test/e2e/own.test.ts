@@ -819,3 +819,21 @@ if (isLong && !isReal)
         const again = command("restore");
         expect([again.status, again.text]).toEqual([1, expect.stringContaining('--replace-data: got "", wanted the name of this deployment')]);
     });
+
+if (isLong && !isReal)
+    test("a state that is lost while the server runs: its secrets are on the server, and docs/disaster-recovery.md brings the stack back", () => {
+        pulumi(["stack", "rm", "--force", "--yes", "--preserve-config", "--stack", STACK]);
+        pulumi(["stack", "init", STACK]);
+        writeConfig(config);
+        for (const key of ["restoredSecrets", "backupPassphrase"]) pulumi(["config", "rm", key, "--stack", STACK]); // of the restores above
+        expect(command("up", "--yes")).toMatchObject({ status: 1, text: expect.stringContaining("passphrase is not that of the repository") });
+        const secrets = place.shell(`cat ${data}/backup/secrets.json`);
+        place.shell(`docker ps -aq --filter label=forwardemail.stack=${NAME} | xargs docker rm -f; docker network rm ${NAME}`);
+        for (const [key, value] of Object.entries({ restoredSecrets: secrets, backupPassphrase: passphrase }))
+            pulumi(["config", "set", "--secret", key, "--stack", STACK], value);
+        const { status, text } = command("up", "--yes");
+        expect(text).toContain("every service is healthy");
+        expect(status).toBe(0);
+        expect(place.shell(`cat ${data}/mongodb/.forwardemail`)).toBe(mark);
+        expect(command("up", "--yes").text).toContain("Nothing to change");
+    });
