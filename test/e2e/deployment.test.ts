@@ -331,6 +331,7 @@ describe("down and up again", () => {
         expect(text).toMatch(/REFUSED/);
         expect(world.docker("ps", "-aq").trim()).toBe("");
         await world.forget(); // a state that was lost, too, knows of no data before
+        world.docker("network", "rm", "forwardemail-e2e"); // as docs/disaster-recovery.md has it
         await world.open({});
         const { stack, settings } = world.session;
         for (const [key, value] of Object.entries(oldKeys)) await stack.setConfig(`forwardemail:${key}`, { value, secret: true });
