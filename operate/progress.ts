@@ -113,6 +113,10 @@ const FIXES = [
         fix: "start Docker (systemctl start docker) and see that this user may use it (group docker)",
     },
     {
+        sign: /network with name \S+ already exists/,
+        fix: "the server has the deployment's network, and perhaps its containers, and this state does not know them: where the state was lost, docs/disaster-recovery.md has the way back",
+    },
+    {
         sign: /Conflict\. The container name/,
         fix: "a container with this name is not known to the stack: remove it with `docker rm -f NAME`, then run `npm run up` again",
     },
