@@ -63,6 +63,7 @@ if [ -e "$ROOT/dns/$name.$type" ]; then cat "$ROOT/dns/$name.$type"; elif [ "$ty
 esac`,
     flock: "",
     sync: "",
+    sleep: "", // how long it waits is seen where a router serves (own.test.ts)
     // A reader does not come up while it reads the certificate that it hates; an empty file stands for all.
     docker: `health() {
     hated=$ROOT/hates/$1
