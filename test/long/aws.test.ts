@@ -16,6 +16,11 @@ test("a refresh finds no drift, and a preview no change", async () => {
     await world.session.stack.preview({ expectNoChanges: true });
 });
 
+test("a second up changes nothing, though there is a newer image", async () => {
+    await world.aws.publishImage(DEBIAN);
+    expect(Object.keys((await world.up()).changes)).toEqual(["same"]);
+});
+
 test("the reverse name is refused until the name leads to the address", async () => {
     expect((await world.tryUp({ reverseDns: true })).ok).toBe(false);
     await world.aws.setForward(`mx.${HOST}`, world.target.address);
