@@ -1,8 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { overSsh } from "../components/server/connection";
 import { FOLDER_OF, sourceOf } from "../components/services/files";
 import { BackupSettings, ServerSettings } from "../components/settings/settings";
-import { runAside } from "./health";
+import { runAside, scriptOn } from "./health";
 import { hasContainers, located } from "./machines";
 import { Session } from "./session";
 
@@ -65,13 +64,8 @@ export async function refuseHalfRestored(
 
 /** The command that runs the backup script's command. */
 function onServer({ settings }: Pick<Session, "settings">, server: ServerSettings, words: string[]) {
-    const variables: Record<string, string> = {
-        BACKUP: sourceOf("backup", { name: settings.name, directory: settings.data.directory }),
-        WORDS: words.join(" "),
-        DOCKER_HOST: server.ssh ? `unix://${server.ssh.socket}` : server.dockerHost,
-    };
-    const [program, ...args] = server.ssh ? overSsh(server.ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
-    return { program, args: [...args, SCRIPT], env: { ...process.env, ...variables } };
+    const { name, data } = settings;
+    return scriptOn(server, SCRIPT, { BACKUP: sourceOf("backup", { name, directory: data.directory }), WORDS: words.join(" ") });
 }
 
 /** Said where the deployment has no data on the server, and never had or lost them. */

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
-import { createInterface } from "node:readline/promises";
 import { isDeepStrictEqual, parseArgs } from "node:util";
+import { isConfirmed } from "./ask";
 import { Found, Records, StoredDomain, foundDomains, isDifferent, mergeDomains, recordsAfter } from "./domainRecords";
 import { report } from "./domainsReport";
 import { withConfig } from "./editStackFile";
@@ -59,15 +59,6 @@ async function write(name: string, { settings }: Session, records: Records, yes:
     if (!yes && !(await isConfirmed(`Write this to ${path.basename(file)}? [y/N] `))) return console.log("Nothing was written.");
     writeRecords(file, records);
     console.log(`Written to ${path.basename(file)}. ${nextStep(name, settings.dns?.provider)}`);
-}
-
-async function isConfirmed(question: string): Promise<boolean> {
-    const terminal = createInterface({ input: process.stdin, output: process.stdout });
-    try {
-        return /^y(es)?$/i.test((await terminal.question(question)).trim());
-    } finally {
-        terminal.close();
-    }
 }
 
 /** How what was written gets into DNS. */

@@ -129,12 +129,18 @@ export function isBare({ ssh, aws, engine }: ServerSettings): boolean {
     return status === 97;
 }
 
+/** The command that runs a script on the server, as root over SSH, with these variables and DOCKER_HOST. */
+export function scriptOn({ ssh, dockerHost }: ServerSettings, script: string, more: Record<string, string>) {
+    const variables: Record<string, string> = { ...more, DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost };
+    const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
+    return { program, args: [...args, script], env: { ...process.env, ...variables } };
+}
+
 /** On this machine the operator may not be allowed to look. */
-function exists(file: string, { ssh }: ServerSettings): boolean {
-    if (!ssh) return true;
-    const [program, ...args] = overSsh(ssh, { variables: ["FILE"] });
-    const { status } = spawnSync(program, [...args, '[ -e "$FILE" ] || exit 96'], { env: { ...process.env, FILE: file }, encoding: "utf8" });
-    return status !== 96;
+function exists(file: string, server: ServerSettings): boolean {
+    if (!server.ssh) return true;
+    const { program, args, env } = scriptOn(server, '[ -e "$FILE" ] || exit 96', { FILE: file });
+    return spawnSync(program, args, { env, encoding: "utf8" }).status !== 96;
 }
 
 /** Why Docker does not answer there, in the words of its client or of ssh; undefined when it does. */

@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
-import { overSsh } from "../components/server/connection";
 import { Check, PREFLIGHT, parsePreflight, preflightValues } from "../components/server/host/preflight";
 import type { ServerSettings, Settings } from "../components/settings/settings";
+import { scriptOn } from "./health";
 import { knownFix } from "./progress";
 import { openConfigured } from "./session";
 
@@ -34,14 +34,8 @@ async function main(): Promise<void> {
 
 /** The command that looks at the server. */
 export function preflightOn(settings: Settings, server: ServerSettings) {
-    const { aws, ssh, dockerHost } = server;
-    const variables: Record<string, string> = {
-        ...preflightValues(settings, server),
-        DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost,
-        ...(aws ? { ELASTIC_ADDRESS: ssh!.address } : {}),
-    };
-    const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
-    return { program, args: [...args, PREFLIGHT], env: { ...process.env, ...variables } };
+    const { aws, ssh } = server;
+    return scriptOn(server, PREFLIGHT, { ...preflightValues(settings, server), ...(aws ? { ELASTIC_ADDRESS: ssh!.address } : {}) });
 }
 
 const lines = ({ level, check, found, fix }: Check) => [`${level}  ${check.padEnd(12)} ${found}`, ...(fix ? [`      fix: ${fix}`] : [])];

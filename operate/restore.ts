@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
+import { ask } from "./ask";
 import { setsOf } from "./backup";
 import { BackupHost, NO_SCRIPT, askScript, backupHost, runScript } from "./backupHost";
 import { converge } from "./converge";
@@ -130,15 +130,6 @@ async function confirm(typed: string | undefined, deployment: string, doomed: st
     const name = typed ?? (hasTerminal ? await ask(`This replaces ${doomed} of ${deployment}. Type its name to go on: `) : "");
     if (name !== deployment)
         throw new Error(`--replace-data: got "${name}", wanted the name of this deployment, "${deployment}". Nothing was changed.`);
-}
-
-async function ask(question: string): Promise<string> {
-    const terminal = createInterface({ input: process.stdin, output: process.stdout });
-    try {
-        return (await terminal.question(question)).trim();
-    } finally {
-        terminal.close();
-    }
 }
 
 /** A first `up` that begins with a set; its secrets stay in the config afterwards, where the set may be pruned one day. */

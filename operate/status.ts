@@ -1,9 +1,8 @@
 import { parseArgs } from "node:util";
-import { overSsh } from "../components/server/connection";
 import { servicesOf } from "../components/services/catalogue";
 import { FOLDER_OF, sourceOf } from "../components/services/files";
 import type { ServerSettings, Settings } from "../components/settings/settings";
-import { Running, dockerAside, inspectStackAside, runAside } from "./health";
+import { Running, dockerAside, inspectStackAside, runAside, scriptOn } from "./health";
 import { openExisting } from "./session";
 import type { Deployment } from "./verify/check";
 import { deployed } from "./verify/deployed";
@@ -100,14 +99,10 @@ interface Figures {
     drill?: { exitStatus: number; at: number; error: string };
 }
 
-async function hostFigures({ name, data }: Settings, { ssh, dockerHost }: ServerSettings): Promise<Figures> {
-    const variables = {
-        DATA: data.directory ?? "/var/lib/docker",
-        BACKUP: sourceOf("backup", { name, directory: data.directory }),
-        DOCKER_HOST: ssh ? `unix://${ssh.socket}` : dockerHost,
-    };
-    const [program, ...args] = ssh ? overSsh(ssh, { variables: Object.keys(variables) }) : ["/bin/sh", "-c"];
-    return figuresOf(await runAside(program, [...args, FIGURES], { ...process.env, ...variables }));
+async function hostFigures({ name, data: { directory } }: Settings, server: ServerSettings): Promise<Figures> {
+    const variables = { DATA: directory ?? "/var/lib/docker", BACKUP: sourceOf("backup", { name, directory }) };
+    const { program, args, env } = scriptOn(server, FIGURES, variables);
+    return figuresOf(await runAside(program, args, env));
 }
 
 /** Reads DATA and BACKUP. One line a figure. */

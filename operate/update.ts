@@ -1,8 +1,8 @@
-import { createInterface } from "node:readline/promises";
 import * as path from "node:path";
 import { parseArgs } from "node:util";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { isOlder } from "../components/settings/images";
+import { isConfirmed } from "./ask";
 import { setsOf } from "./backup";
 import { askScript, backupHost, runScript } from "./backupHost";
 import { describe, knownFix } from "./progress";
@@ -170,12 +170,7 @@ async function isAgreed(here: Run): Promise<boolean> {
     if (others.length > 0) log(`  and what \`npm run up\` would change as it is: ${others.join(", ")}`);
     if (options.yes) return true;
     if (!process.stdin.isTTY || !process.stdout.isTTY) throw new Error("There is no terminal to ask on. Fix: add --yes.");
-    const terminal = createInterface({ input: process.stdin, output: process.stdout });
-    try {
-        return /^y(es)?$/i.test((await terminal.question("Change it? [y/N] ")).trim());
-    } finally {
-        terminal.close();
-    }
+    return isConfirmed("Change it? [y/N] ");
 }
 
 /** What an `up` would change by the stack's file. */
