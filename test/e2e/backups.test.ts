@@ -1,5 +1,6 @@
+import { randomBytes } from "node:crypto";
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
@@ -55,7 +56,10 @@ const withoutSecrets = () =>
         ]),
     );
 
-const backups = (changes: object = {}) => ({ "forwardemail:backups": { ...bucket.config, canary: LOGIN.user, ...changes } });
+const UPLOAD_KIB = 2048;
+const backups = (changes: object = {}) => ({
+    "forwardemail:backups": { ...bucket.config, canary: LOGIN.user, cpus: 0.9, uploadKiB: UPLOAD_KIB, ...changes },
+});
 
 function host(): BackupHost {
     const { session } = world;
@@ -71,14 +75,22 @@ const held = () =>
         .stdout;
 
 /** What a command of the script says on standard error with a file changed. */
-function said(file: string, from: string, to: string, ...words: string[]): string {
+function said(file: string, from: string, to: string, command: string, env = process.env): string {
     const name = path.join(folder(), file);
     const text = readFileSync(name, "utf8");
     expect(text).toContain(from);
     writeFileSync(name, text.replace(from, to));
-    const { stderr } = spawnSync("sh", [path.join(folder(), "backup"), ...words], { encoding: "utf8" });
+    const { stderr } = spawnSync("sh", [path.join(folder(), "backup"), command], { encoding: "utf8", env });
     writeFileSync(name, text);
     return stderr;
+}
+
+/** A folder for PATH with a program in the place of the host's. */
+function stand(program: string, text: string): string {
+    const dir = path.join(world.rehearsal.directory, `stand-in-${program}`);
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(path.join(dir, program), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    return dir;
 }
 
 /** Delivers mail after mail; `stop` answers when the last one is through. */
@@ -147,6 +159,7 @@ describe("backups", () => {
         const text = script("run");
         await mail.stop();
         expect(text).toMatch(/^set \d{8}T\d{6}Z: .* the services stood still for \d+ ms \(copy\)$/m);
+        expect(text).toMatch(/^part 1 of 13 of what is in the bucket was read, and is whole$/m);
         expect(sets()).toHaveLength(1);
         expect(status()).toMatchObject({ exitStatus: 0, error: "", set: sets()[0] });
         expect(readFileSync(path.join(folder(), "metrics.prom"), "utf8")).toMatch(/^forwardemail_backup_last_success_timestamp_seconds \d{10}$/m);
@@ -154,10 +167,7 @@ describe("backups", () => {
     });
 
     test("where there is too little room, it is said before a service is held or a set is fetched", () => {
-        const stub = path.join(world.rehearsal.directory, "full");
-        mkdirSync(stub, { recursive: true });
-        writeFileSync(path.join(stub, "df"), "#!/bin/sh\necho Avail; echo 1000\n", { mode: 0o755 });
-        const env = { ...process.env, PATH: `${stub}:${process.env.PATH}` };
+        const env = { ...process.env, PATH: `${stand("df", "echo Avail; echo 1000")}:${process.env.PATH}` };
         const full = (command: string) => spawnSync("sh", [path.join(folder(), "backup"), command], { encoding: "utf8", env }).stderr;
         expect(full("run")).toMatch(/A backup on this file system needs \d+ MiB beside the data, and 0 MiB are free\. Fix: /);
         expect(status()).toMatchObject({ exitStatus: 1, pauseMs: null });
@@ -168,7 +178,38 @@ describe("backups", () => {
         expect(said("backup.conf", "FORWARDEMAIL_TAG='v2.15.0'", "FORWARDEMAIL_TAG='v2.9.1'", "drill")).toMatch(
             /set \S+ was made with forwardemail 2\.15\.0, and this deployment runs 2\.9\.1, which is older\. Fix: set version to v2\.15\.0 or newer/,
         );
+        expect(said("backup.conf", "MONGODB_TAG='7.0'", "MONGODB_TAG='6.0'", "drill")).toMatch(
+            /set \S+ was made with mongodb 7\.0, and this deployment runs 6\.0, which is older\. Fix: set images\.mongodb to 7\.0 or newer/,
+        );
     });
+
+    if (isLong)
+        test("a set of another architecture and of an older MongoDB can be restored", async () => {
+            const env = { ...process.env, PATH: `${stand("uname", "echo sparc64")}:${process.env.PATH}` };
+            expect(said("backup.conf", "MONGODB_TAG='7.0'", "MONGODB_TAG='5.0'", "run", env)).toBe("");
+            expect(script("drill")).toContain(`set ${sets().at(-1)} can be restored`);
+        });
+
+    if (isLong)
+        test("a run keeps to its share of the line and of the processors", async () => {
+            const stored = path.join(world.docker("volume", "inspect", "-f", "{{.Mountpoint}}", "forwardemail-e2e-mailboxes").trim(), "random");
+            const mebibytes = 40;
+            writeFileSync(stored, randomBytes(mebibytes << 20));
+            const env = { ...process.env, DOCKER_HOST: world.rehearsal.host.dockerHost };
+            const run = start("run");
+            const limits = new Set<string>();
+            while (run.exitCode === null) {
+                const { stdout } = spawnSync("docker", ["inspect", "-f", "{{.HostConfig.NanoCpus}}", "forwardemail-e2e.scratch-restic"], { env });
+                if (String(stdout).trim()) limits.add(String(stdout).trim());
+                await sleep(500);
+            }
+            rmSync(stored);
+            expect(run.exitCode).toBe(0);
+            expect([...limits]).toEqual(["900000000"]);
+            const { seconds, added } = status() as { seconds: number; added: number };
+            expect(added).toBeGreaterThan(mebibytes << 20);
+            expect(seconds).toBeGreaterThanOrEqual(added / 1024 / UPLOAD_KIB - 2); // restic lets a burst through at the beginning
+        });
 
     if (isLong)
         test("a second up changes nothing, right after a backup, too", async () => {
@@ -229,6 +270,17 @@ describe("backups", () => {
         Body[Math.floor(Body.length / 3)] ^= 1;
         await s3.client(server).send(new PutObjectCommand({ Bucket: name, Key: pack, Body }));
         expect(() => script("drill")).toThrow(/cannot be read whole/);
+        // The weekly check finds it, too, in the week of that part: restic takes the packs of a part by the first byte of their names.
+        const part = (parseInt(path.basename(pack).slice(0, 2), 16) % 13) + 1;
+        const checked = path.join(folder(), "checked");
+        const week = 7 * 24 * 3600;
+        const known = sets().length;
+        writeFileSync(checked, String(part - 1));
+        utimesSync(checked, Date.now() / 1000 - week - 60, Date.now() / 1000 - week - 60);
+        expect(() => script("run")).toThrow(/what is in the bucket at .* is damaged: .*docs\/backups\.md/);
+        expect(status()).toMatchObject({ exitStatus: 1, error: expect.stringContaining("damaged") });
+        expect(sets()).toHaveLength(known + 1);
+        expect(readFileSync(checked, "utf8")).toBe(String(part - 1)); // and again in the next run
         // As docs/backups.md has it: restic writes each object once.
         const versions = (await s3.versions(name, PREFIX)).filter(({ key }) => !key.includes("/locks/"));
         const first = new Map(versions.map((version) => [version.key, version])); // the newest comes first in the list, so the oldest stays

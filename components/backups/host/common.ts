@@ -86,6 +86,7 @@ meaning() {
         *AccessDenied* | *"Access Denied"* | *"403 Forbidden"*) echo "the key may not use the bucket at $REPOSITORY: it is somebody else's, or the key lacks a right (docs/backups.md): $(echo "$said" | tail -c 200)" ;;
         *XMinioStorageFull* | *" 507 "* | *"free drive threshold"* | *QuotaExceeded*) echo "the bucket is full: $(echo "$said" | tail -c 200). Fix: npm run prune, or more room" ;;
         *"no such host"* | *"connection refused"* | *"i/o timeout"* | *"deadline exceeded"* | *x509* | *"network is unreachable"* | "124 "*) echo "the bucket's server cannot be reached at $REPOSITORY: $(echo "$said" | tail -c 200). Fix: see backups.endpoint, and that the server may connect to it" ;;
+        *"repository contains errors"*) echo "what is in the bucket at $REPOSITORY is damaged: $(echo "$said" | cut -c 1-300). Fix: bring the old versions of its objects back (docs/backups.md)" ;;
         *) echo "restic ended with $1: $(echo "$said" | tail -c 400)" ;;
     esac
 }
