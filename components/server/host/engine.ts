@@ -62,7 +62,7 @@ else
     fi
     echo "wrote $file, and restarted Docker"
 fi
-systemctl enable -q --now docker
+if ! systemctl is-enabled -q docker || ! systemctl is-active -q docker; then systemctl enable -q --now docker; fi
 # Docker's provider comes as the user who logs in.
 if [ -n "\${SUDO_USER:-}" ] && ! id -nG "$SUDO_USER" | grep -qw docker; then usermod -aG docker "$SUDO_USER"; echo "$SUDO_USER may use Docker now"; fi`;
 

@@ -135,7 +135,8 @@ cat >${FOLDER}/firewall-revert <<'END'
 rm -f ${FOLDER}/firewall.nft.new
 if [ -e ${FOLDER}/firewall.nft ]; then nft -f ${FOLDER}/firewall.nft; else nft delete table inet forwardemail; fi
 END
-cat >/etc/systemd/system/${UNIT}.service <<'END'
+unit=/etc/systemd/system/${UNIT}.service
+cat >$unit.new <<'END'
 [Unit]
 Description=Firewall of Forward Email
 DefaultDependencies=no
@@ -157,7 +158,13 @@ ExecReload=/usr/sbin/nft -f ${FOLDER}/firewall.nft
 [Install]
 WantedBy=multi-user.target nftables.service
 END
-systemctl daemon-reload
+# systemd reads all its units anew, which takes as long as everything else here: only where one changed.
+if cmp -s $unit.new $unit; then rm $unit.new
+else
+    mv $unit.new $unit
+    systemctl daemon-reload
+    ! systemctl is-enabled -q ${UNIT} || systemctl reenable -q ${UNIT}
+fi
 # A timer of an earlier try must not take back this one.
 systemctl stop ${REVERT}.timer 2>/dev/null || true
 systemd-run --quiet --collect --unit=${REVERT} --on-active=${REVERT_SECONDS} --timer-property=AccuracySec=1s /bin/sh ${FOLDER}/firewall-revert
@@ -169,7 +176,7 @@ export const CONFIRM = `set -eu
 [ -e ${FOLDER}/firewall.nft.new ] || { echo "The firewall was taken back, because nobody connected within ${REVERT_SECONDS} s." >&2; exit 1; }
 systemctl stop ${REVERT}.timer
 mv ${FOLDER}/firewall.nft.new ${FOLDER}/firewall.nft
-systemctl enable -q ${UNIT}
+systemctl is-enabled -q ${UNIT} || systemctl enable -q ${UNIT}
 systemctl restart ${UNIT}`;
 
 /** Removes the table, its unit and its files; what was there before was never touched. */

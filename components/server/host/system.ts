@@ -18,7 +18,8 @@ put() {
 }
 need() {
     missing=
-    for package in "$@"; do dpkg-query -W -f '\${Status}' "$package" 2>/dev/null | grep -q ' installed' || missing="$missing $package"; done
+    there=$(dpkg-query -W -f '\${Package} \${Status}\\n' "$@" 2>/dev/null || true)
+    for package in "$@"; do printf '%s\\n' "$there" | grep -q "^$package .* installed$" || missing="$missing $package"; done
     [ -n "$missing" ] || return 0
     note "installing$missing"
     apt_update
