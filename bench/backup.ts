@@ -183,7 +183,7 @@ function report(all: Figures[], rounds: number): string {
     return `# What backups cost
 
 ${MIB} MiB of mailboxes that do not compress (they are encrypted), with MongoDB and Redis, to an S3 server on the same machine, by the script that the timer runs. The
-references write to the same disk, without encryption and without a network. A change of 1 % is ten of 1 MiB, each in another mailbox. Medians of ${rounds} rounds; the first set is made once.
+references write to the same disk, without encryption and without a network. A change of 1 % is ten of 1 MiB, each in another mailbox. Medians of ${rounds} rounds; the first set is made once. Snapshots of LVM are not measured: these servers have the kernel of this machine (test/long/lvm.test.ts takes them).
 
 ${new Date().toISOString().slice(0, 10)}, ${model}, version ${version}. Made by \`npm run bench:backup\`.
 

@@ -15,6 +15,7 @@ import type { BackupBucket, BucketKey } from "./bucket";
 import { R2Bucket } from "./r2Bucket";
 import { RUN } from "./host/backup";
 import { COMMON } from "./host/common";
+import { LVM } from "./host/lvm";
 import { COMMANDS, RESTORE } from "./host/restore";
 import { UPSTREAM } from "./host/upstream";
 import { OPEN, RESTORE_AT_START, SCHEDULE, UNDO_SCHEDULE } from "./host/setUp";
@@ -44,7 +45,7 @@ export function createBucket(deployment: string, { store, prefix }: BackupSettin
 }
 
 /** The script on the host: /…/backup/backup run | sets | drill … */
-export const SCRIPT = [COMMON, RUN, RESTORE, UPSTREAM, COMMANDS].join("");
+export const SCRIPT = [COMMON, LVM, RUN, RESTORE, UPSTREAM, COMMANDS].join("");
 
 /** A repository of restic: https://restic.readthedocs.io. */
 export interface Repository {

@@ -1,10 +1,84 @@
 import { spawnSync } from "node:child_process";
-import { expect, test } from "vitest";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SCRIPT } from "../../components/backups/backups";
+import { LVM } from "../../components/backups/host/lvm";
 
 test("no function of the backup script has the name of a command: it would be called in its place", () => {
     const functions = [...SCRIPT.matchAll(/^(\w+)\(\)/gm)].map(([, name]) => name);
     expect(functions.length).toBeGreaterThan(40);
     const taken = functions.filter((name) => spawnSync("sh", ["-c", `command -v ${name}`]).status === 0);
     expect(taken).toEqual([]);
+});
+
+// With stand-ins for what is asked about mounts and volumes; the real ones are asked in test/long/lvm.test.ts.
+describe("a snapshot of a logical volume", () => {
+    let folder: string;
+    const program = (name: string, body: string) => writeFileSync(path.join(folder, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    const answers = (name: string, option: string, values: Record<string, string>) => {
+        const cases = Object.entries(values).map(([field, value]) => `*" ${option} ${field} "*) echo '${value}' ;;`);
+        program(name, `case " $* " in ${cases.join(" ")} esac`);
+    };
+    const mounted = (values: Record<string, string>) =>
+        answers("findmnt", "-o", { FSTYPE: "ext4", SOURCE: "/dev/mapper/v-mail", TARGET: "/", FSROOT: "/", ...values });
+    const volume = (values: Record<string, string>) => answers("lvs", "-o", { lv_full_name: "v/mail", vg_free: String(2 ** 30), ...values });
+    const run = (script: string) => {
+        const setUp = `set -euf; note() { echo "$*"; }; mongodb=${folder}/mongodb redis=${folder}/redis mailboxes=${folder}/mailboxes bytes=1000000; ${LVM}\n`;
+        return spawnSync("sh", ["-c", setUp + script], { encoding: "utf8", env: { PATH: `${folder}:${process.env.PATH}` } });
+    };
+    const decide = () => run('if can_snapshot; then echo "$volume: $size"; else echo no; fi').stdout;
+    beforeEach(() => {
+        folder = mkdtempSync(path.join(tmpdir(), "volume-"));
+        for (const store of ["mongodb", "redis", "mailboxes"]) mkdirSync(path.join(folder, store));
+        program("lvcreate", "true");
+        mounted({});
+        volume({});
+    });
+    afterEach(() => rmSync(folder, { recursive: true }));
+
+    test("is given what is copied, a quarter more, and 512 MiB", () => expect(decide()).toBe("v/mail: --size 525508k\n"));
+    test("needs that much in the volume group", () => {
+        volume({ vg_free: "500000000" });
+        expect(decide()).toBe(
+            "no snapshot of the logical volume v/mail: it needs 513 MiB, and v has 476. So the stores are copied in two passes\nno\n",
+        );
+    });
+    test("of a thin volume needs it in the pool, and is given no size", () => {
+        volume({ vg_free: "0", pool_lv: "pool", lv_size: "2000000000", data_percent: "50.00" });
+        expect(decide()).toBe("v/mail: \n");
+        volume({ pool_lv: "pool", lv_size: "2000000000", data_percent: "80.00" });
+        expect(decide()).toMatch(/needs 513 MiB, and v\/pool has 381\. So/);
+    });
+    test.each<[string, () => void]>([
+        ["the stores are on none", () => volume({ lv_full_name: "" })],
+        ["it has another file system", () => mounted({ FSTYPE: "btrfs" })],
+        ["something else is mounted inside of a store", () => mounted({ TARGET: `${folder}/mailboxes/more` })],
+        ["a store is on another file system", () => program("stat", "echo 1; echo 1; echo 2")],
+    ])("is not taken where %s", (_, change) => {
+        change();
+        expect(decide()).toBe("no\n");
+    });
+
+    test.each([
+        ["/", "/", "FOLDER/mongodb"],
+        ["FOLDER", "/", "/mongodb"],
+        ["FOLDER", "/data/mail", "/data/mail/mongodb"],
+        ["FOLDER/mongodb", "/data", "/data"],
+    ])("a store below %s, where %s of the volume is mounted, is at %s", (target, root, found) => {
+        mounted({ TARGET: target.replace("FOLDER", folder), FSROOT: root });
+        expect(run('path_on_volume "$mongodb"').stdout).toBe(`${found.replace("FOLDER", folder)}\n`);
+    });
+
+    test.each([
+        ["swi-a-s---", "yes"], // classic, active
+        ["swi-I-s---", "no"], // overflowed
+        ["Vwi-a-tz--", "yes"], // thin, active
+        ["Vwi-a-tzF-", "no"], // of a pool that has failed
+        ["", "no"],
+    ])("that shows as %s is intact: %s", (attributes, intact) => {
+        volume({ lv_attr: attributes });
+        expect(run("volume=v/mail scratch=mail.scratch; if is_intact; then echo yes; else echo no; fi").stdout).toBe(`${intact}\n`);
+    });
 });

@@ -170,6 +170,20 @@ END`,
         expect(parsePreflight(stdout).find(({ check }) => check === "disk")).toMatchObject({ level, found: expect.stringMatching(said) });
     });
 
+    test.each([
+        ["clones", "xfs", "0", "pass", "clones"],
+        ["does not, on a logical volume", "ext4", "1073741824", "pass", "is on a logical volume with room for a snapshot: v/mail"],
+        ["does not, on one without room", "ext4", "1048576", "warn", "ext4 does not clone"],
+        ["does not, on none", "ext4", "", "warn", "ext4 does not clone"],
+    ])("a file system that %s", async (_, type, free, level, found) => {
+        program("findmnt", `case "$*" in *SOURCE*) echo /dev/mapper/v-mail ;; *) echo ${type} ;; esac`);
+        program("lvcreate", "true");
+        program("lvs", free && `case "$*" in *lv_full_name*) echo v/mail ;; *vg_free*) echo ${free} ;; esac`);
+        const finding = await find("backups", "", "", { BACKUPS: "yes" });
+        expect(finding).toMatchObject({ level, found: expect.stringContaining(found) });
+        if (level === "warn") expect(finding?.fix.includes("or leave 512 MiB free in v for a snapshot")).toBe(free !== "");
+    });
+
     test("who is not root is told so, and nothing else", async () => {
         program("id", 'if [ "$1" = -u ]; then echo 1000; else echo debian; fi');
         expect(parsePreflight((await run(PREFLIGHT)).stdout)).toEqual([

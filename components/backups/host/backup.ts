@@ -1,7 +1,7 @@
 /**
  * Shell functions of `backup run`: one set. All stores are copied at one moment, at which nothing in them can change, and the rest of the
- * work is done on the copy. On a file system that clones (XFS, btrfs) that moment is as long as it takes to clone; elsewhere the stores
- * are copied while they are in use, and what changed meanwhile once more when they are not.
+ * work is done on the copy. On a file system that clones (XFS, btrfs) that moment is as long as it takes to clone, on a logical volume as a
+ * snapshot takes (lvm.ts); elsewhere the stores are copied while they are in use, and what changed meanwhile once more when they are not.
  */
 export const RUN = `
 # Each part carries the id of the set, so that parts of two sets cannot be taken for one. The write to MongoDB waits for its journal.
@@ -92,6 +92,19 @@ freeze() {
 }
 # About what a dump takes: MongoDB compresses its files.
 dump_bytes() { find "$mongodb" -name '*.wt' -printf '%s\\n' | awk '{ sum += $1 } END { print sum * 5 }'; }
+# Runs what it is given while nothing can change.
+at_one_moment() {
+    freeze
+    "$@"
+    # shellcheck disable=SC2086
+    if are_held $held_writers $held_databases; then whole=yes; else whole=no; fi
+    # shellcheck disable=SC2086
+    release $held_databases $held_writers
+    pause=$((\${pause:-0} + ($(date +%s%N) - began) / 1000000))
+    frozen=no
+    kill -- "-$watch" 2>/dev/null || true
+    [ $whole = yes ] || failed "the services went on after $FREEZE_SECONDS s, before all was copied. Fix: a file system that clones, such as XFS, for data.directory"
+}
 copy_at_one_moment() {
     frozen=no
     mode=copy
@@ -101,20 +114,16 @@ copy_at_one_moment() {
         # A clone waits until the file is on disk.
         sync -f "$mongodb" "$redis" "$mailboxes"
         need_room "$(dump_bytes)" "A backup"
-    else
-        need_room $(($(bytes_in "$mongodb" "$redis" "$mailboxes") + $(dump_bytes))) "A backup on this file system"
-        copy_stores
+        at_one_moment copy_stores
+        return
     fi
-    freeze
-    copy_stores
-    # shellcheck disable=SC2086
-    if are_held $held_writers $held_databases; then whole=yes; else whole=no; fi
-    # shellcheck disable=SC2086
-    release $held_databases $held_writers
-    pause=$((($(date +%s%N) - began) / 1000000))
-    frozen=no
-    kill -- "-$watch" 2>/dev/null || true
-    [ $whole = yes ] || failed "the services went on after $FREEZE_SECONDS s, before all was copied. Fix: a file system that clones, such as XFS, for data.directory"
+    bytes=$(bytes_in "$mongodb" "$redis" "$mailboxes")
+    need_room $((bytes + $(dump_bytes))) "A backup on this file system"
+    if can_snapshot; then copy_by_snapshot; fi
+    if [ $mode = copy ]; then
+        copy_stores
+        at_one_moment copy_stores
+    fi
 }
 
 # --- from the copy ------------------------------------------------------------------------------------------------------------
@@ -158,7 +167,7 @@ dump() {
 }
 mailbox_files() { find "$1" -type f -name '*.sqlite' | wc -l; }
 describe() {
-    jq -n --arg set "$id" --arg deployment "$STACK" --arg host "$HOST" --arg mode $mode --argjson pauseMs $pause --argjson documents "$documents" \\
+    jq -n --arg set "$id" --arg deployment "$STACK" --arg host "$HOST" --arg mode $mode --argjson pauseMs "$pause" --argjson documents "$documents" \\
         --arg architecture "$(uname -m)" --argjson mailboxes "$(mailbox_files "$stage/set/mailboxes")" --argjson bytes "$(bytes_in "$stage/set")" \\
         --arg forwardemail "$FORWARDEMAIL_TAG" --arg mongodbTag "$MONGODB_TAG" --arg redisTag "$REDIS_TAG" \\
         '{format: 1, set: $set, deployment: $deployment, host: $host, architecture: $architecture, mode: $mode, pauseMs: $pauseMs, bytes: $bytes,

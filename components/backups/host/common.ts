@@ -50,6 +50,7 @@ take_lock() {
 clean() {
     docker ps -aq --filter "name=^/?$scratch-" | xargs -r docker rm -f -v >/dev/null
     docker network ls -q --filter "name=^$scratch$" | xargs -r docker network rm >/dev/null
+    drop_snapshot
     rm -rf "$stage"
 }
 

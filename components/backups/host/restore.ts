@@ -328,7 +328,7 @@ case $command in
     run) run ;;
     thaw) # after a run of the timer, which may have ended because another one has the lock
         exec 9>"$here/.lock"
-        if flock -n 9; then thaw; fi
+        if flock -n 9; then thaw; drop_snapshot; fi
         ;;
     data) if has_data; then echo yes; else echo no; fi ;;
     thaw-after) # seconds, freezers: without Docker, which may not answer by then

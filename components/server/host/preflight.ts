@@ -2,6 +2,7 @@ import type { ServerSettings, Settings } from "../../settings/settings";
 import { publishedPorts } from "../../services/catalogue";
 import { FILE_SYSTEMS } from "./disk";
 import { WOULD_CLOSE } from "./firewall";
+import { LOGICAL_VOLUME } from "./logicalVolume";
 
 /** One finding about a host, before anything on it is changed. */
 export interface Check {
@@ -72,6 +73,7 @@ say() { printf '%s\\t%s\\t%s\\t%s\\n' "$1" "$2" "$3" "\${4:-}"; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
 ${WOULD_CLOSE}
+${LOGICAL_VOLUME}
 
 os() {
     # shellcheck source=/dev/null
@@ -157,7 +159,13 @@ clones() {
     while [ ! -d "$there" ]; do there=$(dirname "$there"); done
     case $(findmnt -n -o FSTYPE -T "$there") in
         xfs | btrfs) say pass backups "the file system of $DATA_DIRECTORY clones" ;;
-        *) say warn backups "$(findmnt -n -o FSTYPE -T "$there") does not clone: services stand still while a backup copies what changed, and it needs room for a second copy" "XFS for data.directory: a disk of its own, data.device" ;;
+        *)
+            volume=$(volume_of "$there")
+            stores=$(du -sbc "$DATA_DIRECTORY/mongodb" "$DATA_DIRECTORY/redis" "$DATA_DIRECTORY/mailboxes" 2>/dev/null | awk 'END { print $1 + 0 }')
+            needed=$(snapshot_bytes "$stores")
+            if [ -n "$volume" ] && [ "$(free_for_snapshots "$volume")" -ge "$needed" ]; then say pass backups "$DATA_DIRECTORY is on a logical volume with room for a snapshot: $volume"
+            else say warn backups "$(findmnt -n -o FSTYPE -T "$there") does not clone: services stand still while a backup copies what changed, and it needs room for a second copy" "XFS for data.directory: a disk of its own, data.device\${volume:+; or leave $((needed / 1048576)) MiB free in $(keeper_of "$volume") for a snapshot}"; fi
+            ;;
     esac
 }
 

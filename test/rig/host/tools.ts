@@ -20,12 +20,15 @@ const tools = {
     "named-checkzone": "bind9-utils",
     rndc: "bind9-utils",
     dig: "bind9-dnsutils",
+    "qemu-system-x86_64": "qemu-system-x86",
 };
 type Tool = keyof typeof tools;
 
 /** What only a DNS server on a host needs (dns.ts). */
 export const dnsTools: Tool[] = ["named", "named-checkzone", "rndc", "dig"];
-const hostTools = (Object.keys(tools) as Tool[]).filter((tool) => !dnsTools.includes(tool));
+/** What only a virtual machine needs (vm.ts). */
+export const vmTools: Tool[] = ["qemu-system-x86_64"];
+const hostTools = (Object.keys(tools) as Tool[]).filter((tool) => ![...dnsTools, ...vmTools].includes(tool));
 
 /** Services of these packages that would start with the machine. */
 const units: Partial<Record<Tool, string[]>> = {
