@@ -1,18 +1,15 @@
-import { spawnSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
-import * as os from "node:os";
+import { writeFileSync } from "node:fs";
 import * as path from "node:path";
 import * as auto from "@pulumi/pulumi/automation";
 import { converge } from "../operate/converge";
 import { docker } from "../operate/health";
 import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../operate/rehearsal";
 import { openStack } from "../operate/session";
-import { readStackFile } from "../operate/stackFile";
-import { WORK, prepareWorkspace } from "../operate/workspace";
-import { build } from "../test/rig/engine/build";
+import { prepareWorkspace } from "../operate/workspace";
 import { bareProgram, bareRest } from "./bare";
 import { Probes, composeFile } from "./compose";
 import { Graph, readGraph } from "./graph";
+import { Compose, DIRECTORY, buildCompose, empty, forget, loadConfig, machineOf, mustBe, wipe } from "./host";
 import { measureLoad } from "./load/measure";
 import { Readings, readRounds, report } from "./report";
 import { SshBench } from "./ssh";
@@ -28,22 +25,12 @@ about twenty minutes.
 
 const STACK = "bench";
 const NAME = `forwardemail-${STACK}`;
-const DIRECTORY = path.join(WORK, "rehearsal-bench");
-const COMPOSE_FILE = path.join(DIRECTORY, "compose.json");
-
-const COMPOSE = {
-    file: "docker-compose",
-    folder: path.join(__dirname, "compose"),
-    package: "github.com/docker/compose/v2/cmd",
-    variables: { "github.com/docker/compose/v2/internal.Version": "v2.40.3" },
-    takes: "1-3 minutes",
-};
 
 async function main(): Promise<void> {
     const rounds = readRounds(HELP);
     if (rounds === undefined) return;
     const rehearsal = await startRehearsal(hostName(STACK), DIRECTORY, console.log);
-    const compose = await build(COMPOSE, console.log);
+    const compose = new Compose(await buildCompose(console.log), rehearsal.host.dockerHost);
     try {
         const load = await measureLoad(loadConfig(rehearsal), Math.max(rounds, 5));
         const readings = await new Bench(rehearsal, compose).run(rounds);
@@ -51,15 +38,9 @@ async function main(): Promise<void> {
         writeFileSync(path.join(__dirname, "REPORT.md"), text);
         console.log(`\n${text}`);
     } finally {
-        rmSync(COMPOSE_FILE, { force: true });
+        compose.forget();
         await stopRehearsal(rehearsal.name, DIRECTORY);
     }
-}
-
-/** The dev stack of the repository, on the rehearsal's Docker host. */
-function loadConfig({ overlay }: Rehearsal): Record<string, unknown> {
-    const config = readStackFile("dev").config ?? {};
-    return { ...config, ...overlay, "forwardemail:network": { portOffset: 10000, bindAddress: "0.0.0.0" } };
 }
 
 class Bench {
@@ -69,7 +50,7 @@ class Bench {
 
     constructor(
         private readonly rehearsal: Rehearsal,
-        private readonly compose: string,
+        private readonly compose: Compose,
     ) {
         this.dockerHost = rehearsal.host.dockerHost;
         this.apiVersion = docker(["version", "--format", "{{.Server.APIVersion}}"], this.dockerHost).trim();
@@ -86,7 +67,7 @@ class Bench {
             await this.composed(graph, "compose", { kind: "ours", apiVersion: this.apiVersion });
             await this.composed(graph, "upstream", { kind: "upstream" });
         }
-        this.wipe();
+        wipe(this.dockerHost);
         await this.overSsh(rounds);
         return this.readings;
     }
@@ -110,7 +91,7 @@ class Bench {
     }
 
     private async ours(): Promise<{ graph: Graph; rest: Record<string, number> }> {
-        this.wipe();
+        wipe(this.dockerHost);
         const open = () => openStack(STACK, loadConfig(this.rehearsal), this.rehearsal);
         await forget((await open()).stack);
         const session = await open();
@@ -123,7 +104,7 @@ class Bench {
     }
 
     private async bare(graph: Graph, counts: Record<string, number>): Promise<void> {
-        this.empty(graph);
+        empty(graph, this.dockerHost);
         let rest: Record<string, number> = {};
         const program = async () => {
             bareProgram(graph, this.dockerHost, this.apiVersion);
@@ -146,48 +127,11 @@ class Bench {
     }
 
     private async composed(graph: Graph, name: string, probes: Probes): Promise<void> {
-        this.empty(graph);
-        writeFileSync(COMPOSE_FILE, JSON.stringify(composeFile(graph, probes)), { mode: 0o600 });
-        const up = async () => this.runCompose("up", "--detach", "--wait");
+        empty(graph, this.dockerHost);
+        this.compose.write(composeFile(graph, probes));
+        const up = async () => this.compose.run("up", "--detach", "--wait");
         await this.time(`${name} up`, up);
         await this.time(`${name} up again`, up);
-    }
-
-    private runCompose(...args: string[]): void {
-        const env = { ...process.env, DOCKER_HOST: this.dockerHost };
-        const { status, stderr } = spawnSync(this.compose, ["--file", COMPOSE_FILE, ...args], { env, encoding: "utf8" });
-        if (status !== 0) throw new Error(`docker compose ${args[0]}: ${stderr}`);
-    }
-
-    /** Data as before a first `up`: volumes that belong to their user and hold nothing. Keys and routes stay for those who cannot make them. */
-    private empty({ data }: Graph): void {
-        this.removeContainers();
-        for (const { volume, image, user } of data) {
-            docker(["volume", "rm", volume], this.dockerHost);
-            docker(
-                ["run", "--rm", "-u", "0:0", "-v", `${volume}:/place`, "--entrypoint", "/bin/sh", image, "-c", `chown ${user}: /place`],
-                this.dockerHost,
-            );
-        }
-    }
-
-    private wipe(): void {
-        this.removeContainers();
-        const volumes = this.list("volume", "ls", "-q");
-        if (volumes.length > 0) docker(["volume", "rm", ...volumes], this.dockerHost);
-    }
-
-    private removeContainers(): void {
-        const containers = this.list("ps", "-aq");
-        if (containers.length > 0) docker(["rm", "-f", ...containers], this.dockerHost);
-        // Docker may say for a moment that a container which is gone still has its address, and prune then passes over the network.
-        const networks = () => this.list("network", "ls", "-q", "--filter", "type=custom");
-        for (let tries = 0; tries < 50 && networks().length > 0; tries++) docker(["network", "prune", "-f"], this.dockerHost);
-        if (networks().length > 0) throw new Error(`A network of the run before is still there: ${networks().join(", ")}.`);
-    }
-
-    private list(...args: string[]): string[] {
-        return docker(args, this.dockerHost).split("\n").filter(Boolean);
     }
 
     private async time(name: string, action: () => Promise<unknown>): Promise<void> {
@@ -199,12 +143,6 @@ class Bench {
     }
 }
 
-/** Removes a stack's state; what it declared is wiped by hand. A bench that was killed has left a lock. */
-async function forget(stack: auto.Stack): Promise<void> {
-    await stack.cancel();
-    await stack.workspace.removeStack(stack.name, { force: true });
-}
-
 /** Resources of a stack by type, but for those that the bare program has anyway. */
 function countRest(resources: Array<{ type: string }>): Record<string, number> {
     const counts: Record<string, number> = {};
@@ -213,19 +151,9 @@ function countRest(resources: Array<{ type: string }>): Record<string, number> {
     return counts;
 }
 
-function mustBe(ok: boolean): void {
-    if (!ok) throw new Error("The deployment did not become healthy: a figure of it would mean nothing.");
-}
-
 function onlySame({ summary }: auto.UpResult): void {
     const others = Object.entries(summary.resourceChanges ?? {}).filter(([change, count]) => change !== "same" && count);
     if (others.length > 0) throw new Error(`A second up changed something: ${JSON.stringify(others)}. A figure of it would mean nothing.`);
-}
-
-function machineOf({ host }: Rehearsal): string {
-    const version = docker(["version", "--format", "{{.Server.Version}}"], host.dockerHost).trim();
-    const [{ model }] = os.cpus();
-    return `${os.cpus().length} cores (${model}), ${Math.round(os.totalmem() / 2 ** 30)} GiB of memory, Docker ${version}, Node.js ${process.versions.node}`;
 }
 
 main().catch((error: Error) => {

@@ -52,8 +52,16 @@ function reply(socket: net.Socket): Promise<string> {
     });
 }
 
-/** Connects to the ports again and again. `stop` answers how long each took no connection, at the longest, in milliseconds. */
-export function watchPorts(address: string, ports: number[], offset = 0): { stop(): Record<number, number> } {
+/**
+ * Connects to the ports again and again. `stop` answers how long each took no connection, at the longest, in milliseconds.
+ * @param every milliseconds between two connections to one port.
+ */
+export function watchPorts(
+    address: string,
+    ports: number[],
+    offset = 0,
+    every = 100,
+): { /** When each was seen to answer last. */ last: Readonly<Record<number, number>>; stop(): Record<number, number> } {
     const gaps: Record<number, number> = Object.fromEntries(ports.map((port) => [port, 0]));
     const last = Object.fromEntries(ports.map((port) => [port, Date.now()]));
     const answered = (port: number) => {
@@ -71,9 +79,10 @@ export function watchPorts(address: string, ports: number[], offset = 0): { stop
                 socket.destroy();
             });
             socket.once("error", () => socket.destroy());
-        }, 100),
+        }, every),
     );
     return {
+        last,
         stop() {
             timers.forEach(clearInterval);
             ports.forEach(answered);
