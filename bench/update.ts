@@ -97,6 +97,7 @@ async function byUpdate(rehearsal: Rehearsal): Promise<{ reading: Reading; graph
             return (await converge(session, () => undefined)).ok;
         },
         verify: () => look(session, STACK),
+        back: () => Promise.resolve({}),
         close: () => Promise.reject(new Error("the update failed")),
     };
     const folder = mkdtempSync(path.join(tmpdir(), "bench-"));

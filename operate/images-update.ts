@@ -9,7 +9,8 @@ import { PROJECT } from "./stackFile";
 const HELP = `npm run images:update -- [--newest] [--min-age DAYS] [--lock-file FILE] [FAMILY TAG ...]
 
 Asks the registries which digest each known tag stands for now and writes it into images.lock.json. Stacks whose version is latest run the newest
-release of the file at their next \`up\`; for others, npm run update changes the version.
+release of the file at their next \`up\`; for others, npm run update changes the version. MongoDB and Redis stay in their major release, whatever the
+file has, until a stack is told another: npm run update -- --mongodb TAG.
 
   FAMILY TAG        adds a release: FAMILY is forwardemail, mongodb, redis, nginx, lego or restic
   --newest          adds the newest release of Forward Email, where there is one that the file does not have

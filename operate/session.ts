@@ -29,8 +29,8 @@ export const DEV = "dev";
 export interface OpenOptions {
     rehearse?: boolean;
     /**
-     * What a rehearsal takes in place of the file's. The plain file is checked without it: only the rehearsal's lock file may know a
-     * version of it. A stack itself has what its file says.
+     * What a rehearsal takes in place of the file's, of whose images it has the stand-ins. The plain file is checked without it: only the
+     * rehearsal's lock file may know a version of it. A stack itself has what its file says.
      */
     config?: Config;
 }
@@ -42,12 +42,11 @@ export interface OpenOptions {
 export async function openSession(name: string, options: OpenOptions, log: Log): Promise<Session> {
     const config = readStackFile(name).config ?? {};
     const settings = settingsFrom(name, config, { allowUnpinned: true });
-    const rehearsed = { ...config, ...options.config };
-    if (options.rehearse) return openRehearsal(name, rehearsed, log);
+    if (options.rehearse) return openRehearsal(name, config, log, options.config);
     const missing = await unreachable(settings);
     if (missing.length > 0 && name === DEV) {
         log(`${missing.join(", ")} cannot be reached from here: running the rehearsal, the same program on stand-in images.`);
-        return openRehearsal(name, rehearsed, log);
+        return openRehearsal(name, config, log, options.config);
     }
     if (missing.length > 0)
         throw new Error(`${missing.join(", ")} cannot be reached from here. Fix: mend the network; or rehearse this stack's config with --rehearse.`);
@@ -98,11 +97,13 @@ async function openOwn(name: string, config: Config, log: Log, options: { allowU
     }
 }
 
-async function openRehearsal(name: string, config: Config, log: Log): Promise<Session> {
+async function openRehearsal(name: string, config: Config, log: Log, told: Config = {}): Promise<Session> {
     const rehearsal = await startRehearsal(hostName(name), path.join(WORK, `rehearsal-${name}`), log);
     const network = { ...(config["forwardemail:network"] as object), bindAddress: "0.0.0.0" }; // of a namespace of its own
     const data = { ...(config["forwardemail:data"] as object), device: undefined }; // there is no such disk
-    const all = { ...config, "forwardemail:network": network, "forwardemail:data": data, ...rehearsal.overlay };
+    const images = { ...(rehearsal.overlay["forwardemail:images"] as object), ...(told["forwardemail:images"] as object) };
+    const overlay = { ...rehearsal.overlay, "forwardemail:images": images };
+    const all = { ...config, ...told, "forwardemail:network": network, "forwardemail:data": data, ...overlay };
     return { ...(await openProgram(name, all, WORK, rehearsal.env, log)), rehearsal };
 }
 

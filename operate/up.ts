@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { Display, converge } from "./converge";
 import { resourcesOf } from "./machines";
-import { refuse, refuseOlder } from "./refusals";
+import { refuse, refuseDatabases, refuseOlder } from "./refusals";
 import { forwardToLoopback } from "./rehearsal";
 import { DEV, Session, openSession } from "./session";
 import { summary } from "./summary";
@@ -38,6 +38,7 @@ async function main(): Promise<void> {
     if (values.unlock) await session.stack.cancel();
     const resources = await resourcesOf(session.stack);
     refuseOlder(session, resources);
+    await refuseDatabases(session, resources);
     await refuse(session, resources);
     const display: Display = process.stdout.isTTY ? { live: true, yes: unasked } : { live: false };
     const { ok, declined, changes, outputs } = await converge(session, log, display);

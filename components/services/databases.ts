@@ -34,7 +34,7 @@ EOF`;
 /**
  * MongoDB with access control. The image's MONGO_INITDB_* variables only work on an empty directory; this script makes
  * the user match on whatever data it finds (new, restored, imported): where the mark beside the data is not that of the
- * password, the server runs on loopback for a moment without access control, and the user is created or updated.
+ * password and the roles, the server runs on loopback for a moment without access control, and the user is created or updated.
  */
 export function mongodb(secrets: Secrets): Start {
     return {
@@ -47,7 +47,10 @@ export function mongodb(secrets: Secrets): Start {
 export const MONGODB = `set -eu
 cd /data/db
 mark=.forwardemail-user
-wanted=$(printf %s "$MONGODB_USER:$MONGODB_PASSWORD" | sha256sum | cut -c 1-32)
+# clusterManager: an update to another major release ends with setFeatureCompatibilityVersion.
+ROLES='["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor", "clusterManager"]'
+export ROLES
+wanted=$(printf %s "$MONGODB_USER:$MONGODB_PASSWORD:$ROLES" | sha256sum | cut -c 1-32)
 if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
     mongod --dbpath /data/db --bind_ip 127.0.0.1 --port 27018 &
     server=$!
@@ -56,7 +59,7 @@ if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
     mongosh --quiet --port 27018 admin --eval '
         const user = process.env.MONGODB_USER;
         const pwd = process.env.MONGODB_PASSWORD;
-        const roles = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor"];
+        const roles = JSON.parse(process.env.ROLES);
         const known = db.getUsers().users.some((u) => u.user === user);
         known ? db.updateUser(user, { pwd, roles }) : db.createUser({ user, pwd, roles });'
     trap - EXIT

@@ -20,12 +20,13 @@ export function parseLock(text: string): Lock {
 }
 
 /** A database's data belongs to its major release: another one is taken only where the config names it. */
-const MAJOR: Record<ImageName, string> = { forwardemail: "v", mongodb: "7.", redis: "7.", nginx: "1.", lego: "v5.", restic: "0." };
+const MAJOR: Record<ImageName, string> = { forwardemail: "v", mongodb: "7.0", redis: "7.", nginx: "1.", lego: "v5.", restic: "0." };
 
 /** The images that a config asks for, by digest. A tag that the lock file does not know is a problem, never a guess. */
 export function selectImages(config: Config, lock: Lock, problems: Problem[], allowUnpinned = false): Record<ImageName, Image> {
     const pick = (name: ImageName, key: string, tag: string | undefined, isUnused = false): Image => {
         const { repository, releases } = lock[name];
+        if (tag?.includes("@")) return held(key, repository, tag, problems);
         const wanted = tag ?? newest(Object.keys(releases).filter((known) => known.startsWith(MAJOR[name])));
         const known = Object.hasOwn(releases, wanted) ? releases[wanted] : undefined;
         if (!known || (!known.digest && !allowUnpinned && !isUnused)) {
@@ -47,6 +48,14 @@ export function selectImages(config: Config, lock: Lock, problems: Problem[], al
         lego: pick("lego", "images.lego", config.images.lego, config.certificates.issuer !== "acme"),
         restic: pick("restic", "images.restic", config.images.restic, !config.backups.provider),
     };
+}
+
+/** A tag with a digest of its own, whatever the lock file says by now: what an update went back to. */
+function held(key: string, repository: string, image: string, problems: Problem[]): Image {
+    const [tag, pinned] = image.split("@");
+    if (tag === "" || !digest.safeParse(pinned).success)
+        problems.push({ key, message: `got "${image}", wanted TAG or TAG@sha256: and 64 hexadecimal digits`, fix: "name a tag of the lock file" });
+    return { tag, reference: `${repository}:${image}` };
 }
 
 /** Highest release by version number; pre-releases only where there is nothing else. */

@@ -33,6 +33,9 @@ const PORT = "a TCP port such as 8080, or a UDP port such as 51820/udp";
 const isPort = (port: number | string) =>
     (typeof port === "number" || /^\d+\/udp$/.test(port)) && parseInt(`${port}`) >= 1 && parseInt(`${port}`) <= 65535;
 
+const image = (what: string, more = "") =>
+    z.string("a tag in quotes").optional().describe(`${what}, or TAG@sha256:DIGEST to stay there. Default, the newest in the lock file.${more}`);
+
 export const schema = z.strictObject({
     // sqlite-bree.HOST and the like are host names of containers, which Linux limits to 64 bytes.
     host: dnsName.max(56, "56 characters or fewer"),
@@ -46,17 +49,11 @@ export const schema = z.strictObject({
         .strictObject(
             {
                 lockFile: z.string("a path").default("images.lock.json").describe("File with known releases and their digests."),
-                mongodb: z
-                    .string("a tag in quotes")
-                    .optional()
-                    .describe("Tag of mongodb. Default, the newest in the lock file. Another major release is taken only when it is named here."),
-                redis: z
-                    .string("a tag in quotes")
-                    .optional()
-                    .describe("Tag of redis. Default, the newest in the lock file. Another major release is taken only when it is named here."),
-                nginx: z.string("a tag in quotes").optional().describe("Tag of nginx. Default, the newest in the lock file."),
-                lego: z.string("a tag in quotes").optional().describe("Tag of lego, the ACME client. Default, the newest in the lock file."),
-                restic: z.string("a tag in quotes").optional().describe("Tag of restic, which makes backups. Default, the newest in the lock file."),
+                mongodb: image("Tag of mongodb", " Another major release is taken only when it is named here, one at a time."),
+                redis: image("Tag of redis", " Another major release is taken only when it is named here."),
+                nginx: image("Tag of nginx"),
+                lego: image("Tag of lego, the ACME client"),
+                restic: image("Tag of restic, which makes backups"),
             },
             "a map with lockFile, mongodb, redis, nginx, lego, restic",
         )

@@ -1,12 +1,15 @@
+import { ImageChange, Pins, pinsForth } from "./images";
 import type { Finding, Report } from "../verify/check";
 import type { Journal, Outcome, Phase, Step } from "./journal";
 
 /** What an update does to a stack; tests put another in its place. */
 export interface Target {
-    /** Brings the stack to a version; true when every service is healthy. */
-    bringTo(version: string): Promise<boolean>;
-    /** What the checks that an update may break say now, where this version should run. */
-    verify(version: string): Promise<Report[]>;
+    /** Brings the stack to a version, and other images to these; true when every service is healthy. */
+    bringTo(version: string, images: Pins): Promise<boolean>;
+    /** What the checks that an update may break say now, where these should run. */
+    verify(version: string, images: Pins): Promise<Report[]>;
+    /** What the changed images go back to. */
+    back(images: ImageChange[]): Promise<Pins>;
     /** Closes the ports that the world reaches: senders try again later, and nothing is accepted that could be lost. */
     close(): Promise<void>;
     /** A command for this very stack, to advise. */
@@ -28,24 +31,25 @@ type Log = (line: string) => void;
  */
 export async function update(step: Step, target: Target, journal: Journal, log: Log, phase: Phase = "begun"): Promise<Outcome> {
     const { from, to } = step;
+    const images = pinsForth(step.images);
     const end = (what: Outcome) => {
         journal.write({ ...step, what });
         return what;
     };
     if (phase === "begun") {
         journal.write({ ...step, what: "begun" });
-        const isHealthy = await bring(to, target, log);
-        if (isHealthy && newFailures(step, await look(to, target, log), log).length === 0) return end("updated");
+        const isHealthy = await bring(to, images, target, log);
+        if (isHealthy && newFailures(step, await look(to, images, target, log), log).length === 0) return end("updated");
         log(`\n${to} is not well: going back to ${from}. Mail that came in meanwhile is kept.`);
     }
     journal.write({ ...step, what: "going back" });
     return end(await goBack(step, target, log));
 }
 
-async function bring(version: string, target: Target, log: Log): Promise<boolean> {
+async function bring(version: string, images: Pins, target: Target, log: Log): Promise<boolean> {
     log(`Changing to ${version}`);
     try {
-        return await target.bringTo(version);
+        return await target.bringTo(version, images);
     } catch (error) {
         if (error instanceof Held) throw error;
         log(`  error: ${(error as Error).message}`);
@@ -54,9 +58,9 @@ async function bring(version: string, target: Target, log: Log): Promise<boolean
 }
 
 /** Checks that cannot run tell nothing, which is no reason to go back. */
-async function look(version: string, target: Target, log: Log): Promise<Report[]> {
+async function look(version: string, images: Pins, target: Target, log: Log): Promise<Report[]> {
     try {
-        return await target.verify(version);
+        return await target.verify(version, images);
     } catch (error) {
         log(`  unknown: the checks could not run: ${(error as Error).message}`);
         return [];
@@ -65,8 +69,9 @@ async function look(version: string, target: Target, log: Log): Promise<Report[]
 
 /** What counts is what is there: an operation that failed may have brought the old version back all the same. */
 async function goBack(step: Step, target: Target, log: Log): Promise<"rolled back" | "failed"> {
-    const isHealthy = await bring(step.from, target, log);
-    const reports = await look(step.from, target, log);
+    const images = step.images ? await target.back(step.images) : {};
+    const isHealthy = await bring(step.from, images, target, log);
+    const reports = await look(step.from, images, target, log);
     const fresh = newFailures(step, reports, log);
     const services = findingsOf(reports, "services");
     const isTold = services.some(({ status }) => status !== "unknown");

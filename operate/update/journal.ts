@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import * as path from "node:path";
+import type { ImageChange } from "./images";
 
 /** How an update ended. */
 export type Outcome = "updated" | "rolled back" | "failed";
@@ -14,6 +15,8 @@ export interface Step {
     to: string;
     /** Backup set that was made before; unset, where there are no backups. */
     set?: string;
+    /** What changes beside the application. */
+    images?: ImageChange[];
     /** What failed before it, as keys of findings (core.ts): it is not the update's doing. */
     before?: string[];
 }
@@ -38,9 +41,9 @@ export class Journal {
         return this.text().split("\n").flatMap(parsed);
     }
 
-    write({ from, to, set, before, what }: Step & Pick<Entry, "what">): void {
+    write({ from, to, set, images, before, what }: Step & Pick<Entry, "what">): void {
         mkdirSync(path.dirname(this.file), { recursive: true, mode: 0o700 });
-        const complete: Entry = { at: new Date().toISOString(), from, to, what, set, before, process: this.me };
+        const complete: Entry = { at: new Date().toISOString(), from, to, what, set, images, before, process: this.me };
         const text = this.text();
         // After a line that a power cut left half, this one would be lost with it.
         const start = text === "" || text.endsWith("\n") ? "" : "\n";

@@ -1,29 +1,31 @@
 import { CATALOGUE } from "../../components/services/catalogue";
 import { converge } from "../converge";
-import { docker, inspectStack } from "../health";
+import { Running, docker, inspectStack } from "../health";
 import { located } from "../machines";
 import { Session, openSession } from "../session";
-import { Check, Report, runChecks } from "../verify/check";
+import { Check, Finding, Report, runChecks } from "../verify/check";
 import { deployed } from "../verify/deployed";
 import { portsCheck, relayCheck } from "../verify/mail";
 import { servicesCheck } from "../verify/services";
 import { tlsCheck } from "../verify/tls";
 import { theWorld } from "../verify/world";
 import { Command, Held, Target } from "./core";
+import { pinsBack } from "./images";
 import { configOf, settingsOf, writeVersion } from "./versions";
 
 /** What an update may break, as it is seen from outside. */
 const CHECKS: Check[] = [servicesCheck, portsCheck, tlsCheck, relayCheck];
 
-/** To `verify`, another image is drift, for it works; after an update it is the version that should not run. */
+/** To `verify`, another image is drift, for it works; after an update it is one that should not run. */
 const versionCheck = (fix: string): Check => ({
     id: "version",
-    title: "every service of the application is of the version",
+    title: "every service is of the image that was asked for",
     source: "components/services/catalogue.ts",
     async run({ settings }, world) {
-        const { reference } = settings.images.forwardemail;
-        const others = (await world.containers()).filter(({ service, image }) => CATALOGUE[service]?.image === "forwardemail" && image !== reference);
-        return others.map(({ service, image }) => ({ status: "fail", subject: service, expected: reference, got: `runs ${image}`, fix }));
+        return (await world.containers()).flatMap(({ service, image }): Finding[] => {
+            const expected = settings.images[CATALOGUE[service].image].reference;
+            return image === expected ? [] : [{ status: "fail", subject: service, expected, got: `runs ${image}`, fix }];
+        });
     },
 });
 
@@ -33,9 +35,9 @@ export function targetOf(session: Session, stack: string, command: Command, log:
     let current = session;
     return {
         command,
-        async bringTo(version) {
-            const restore = rehearse ? () => undefined : writeVersion(stack, version);
-            const opened = await openSession(stack, { rehearse, config: configOf(version) }, () => undefined);
+        async bringTo(version, images) {
+            const restore = rehearse ? () => undefined : writeVersion(stack, version, images);
+            const opened = await openSession(stack, { rehearse, config: configOf(version, images) }, () => undefined);
             // The dev stack falls back to it where a registry is gone meanwhile.
             if (!rehearse && opened.rehearsal) throw new Error("The registries cannot be reached any more. Fix: mend the network.");
             current = opened;
@@ -46,13 +48,19 @@ export function targetOf(session: Session, stack: string, command: Command, log:
                 `Another operation holds the stack. Fix: wait for it; if none is (it was killed), add --unlock: ${command("update", "--unlock")}`,
             );
         },
-        async verify(version) {
+        async verify(version, pins) {
             // A version that could not be opened is not in the session.
-            const { images } = await settingsOf(version, current, stack);
+            const { images } = await settingsOf(version, current, stack, pins);
             return look({ ...current, settings: { ...current.settings, images } }, stack, [...CHECKS, versionCheck(command("up"))]);
         },
+        back: async (images) => pinsBack(images, await runningOf(current)),
         close: () => closePorts(current),
     };
+}
+
+/** What runs of a stack. */
+export async function runningOf({ stack, settings }: Session): Promise<Running[]> {
+    return inspectStack(settings.name, (await located(stack, settings)).servers[0]);
 }
 
 /** What checks say of what is there. */
@@ -62,9 +70,9 @@ export async function look(session: Session, stack: string, checks = CHECKS): Pr
 }
 
 /** All that can be closed are, whatever becomes of the others. */
-async function closePorts({ stack, settings }: Session): Promise<void> {
-    const [server] = (await located(stack, settings)).servers;
-    const doors = inspectStack(settings.name, server).filter(({ service }) => CATALOGUE[service]?.publish.length > 0);
+async function closePorts(session: Session): Promise<void> {
+    const [server] = (await located(session.stack, session.settings)).servers;
+    const doors = (await runningOf(session)).filter(({ service }) => CATALOGUE[service]?.publish.length > 0);
     const problems = doors.flatMap(({ container }) => {
         try {
             docker(["stop", container], server);

@@ -7,20 +7,23 @@ import { pinImages } from "../pin";
 import { DEV, Session } from "../session";
 import { PROJECT, readStackFile, settingsFrom } from "../stackFile";
 import { LOCAL } from "../workspace";
+import type { Pins } from "./images";
 
 type Config = Record<string, unknown>;
 
 const VERSION = "forwardemail:version";
+const IMAGES = "forwardemail:images";
 
-/** Config that makes a stack run a version. */
-export const configOf = (version: string): Config => ({ [VERSION]: version });
+/** Config that makes a stack run a version, and these images. */
+export const configOf = (version: string, images: Pins = {}): Config => ({ [VERSION]: version, [IMAGES]: images });
 
 /**
- * Settings of the stack with another version.
+ * Settings of the stack with another version, and other images.
  * @throws SettingsError where the lock file does not know it, or has no digest of it.
  */
-export async function settingsOf(version: string, session: Session, stack: string): Promise<Settings> {
-    return settingsFrom(stack, { ...(await pinned(session, stack)), ...configOf(version) });
+export async function settingsOf(version: string, session: Session, stack: string, images: Pins = {}): Promise<Settings> {
+    const config = await pinned(session, stack);
+    return settingsFrom(stack, { ...config, ...configOf(version, { ...(config[IMAGES] as Pins), ...images }) });
 }
 
 /** The stack's config with the lock file that it runs by: on a rehearsal and on the dev stack, another than the file names. */
@@ -33,15 +36,17 @@ async function pinned({ rehearsal }: Session, stack: string): Promise<Config> {
 
 /** The newest release that the stack's lock file knows. */
 export async function newestOf(session: Session, stack: string): Promise<string> {
-    const images = ((await pinned(session, stack))["forwardemail:images"] ?? {}) as { lockFile?: string };
+    const images = ((await pinned(session, stack))[IMAGES] ?? {}) as { lockFile?: string };
     const lock = parseLock(readFileSync(path.resolve(PROJECT, images.lockFile ?? "images.lock.json"), "utf8"));
     return newest(Object.keys(lock.forwardemail.releases).filter((tag) => /^v\d/.test(tag)));
 }
 
-/** Keeps the stack's file as it is but for this key. Answers what puts it back. */
-export function writeVersion(stack: string, version: string): () => void {
+/** Keeps the stack's file as it is but for the version and these images. Answers what puts it back. */
+export function writeVersion(stack: string, version: string, images: Pins): () => void {
     const file = path.join(PROJECT, `Pulumi.${stack}.yaml`);
     const before = readFileSync(file, "utf8");
-    writeFileSync(file, withConfig(before, VERSION, version));
+    const written = withConfig(before, VERSION, version);
+    const known = readStackFile(stack).config?.[IMAGES] as Pins | undefined;
+    writeFileSync(file, Object.keys(images).length > 0 ? withConfig(written, IMAGES, { ...known, ...images }) : written);
     return () => writeFileSync(file, before);
 }

@@ -13,7 +13,7 @@ export interface Target {
     host: string;
     /** Certificate authority of the stack; every TLS connection is verified against it. */
     ca: string;
-    /** Added to the port of web requests. */
+    /** Added to the ports of web, MX and IMAP. */
     portOffset?: number;
 }
 
@@ -83,7 +83,7 @@ export async function deliver(
     const tlsOptions = { servername: `mx.${target.host}`, ca: target.ca };
     const transport = nodemailer.createTransport({
         host: address,
-        port: 25,
+        port: 25 + (target.portOffset ?? 0),
         secure: false,
         requireTLS: true,
         name: "sender.example.org",
@@ -106,7 +106,7 @@ export async function submit(
 export async function readImap(target: Target, login: { user: string; pass: string }): Promise<string[]> {
     const client = new ImapFlow({
         host: target.address,
-        port: 993,
+        port: 993 + (target.portOffset ?? 0),
         secure: true,
         auth: login,
         logger: false,

@@ -4,8 +4,9 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { poll } from "./clients";
+import { Target, deliver, eventually, poll, readImap } from "./clients";
 import { watchPorts } from "./internet";
+import { inspectStack } from "../../operate/health";
 import { hostName, stopRehearsal } from "../../operate/rehearsal";
 import { PROJECT } from "../../operate/stackFile";
 import { parse } from "yaml";
@@ -20,6 +21,7 @@ const [START, , ...MAIL] = blocks("sh").slice(0, 2).join("").trim().split("\n");
 
 let clone: string;
 let readMail: string;
+let login: { user: string; pass: string };
 beforeAll(() => {
     clone = mkdtempSync(path.join(tmpdir(), "quickstart-"));
     const files = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: PROJECT, encoding: "utf8" });
@@ -66,6 +68,7 @@ test("its first steps, in a browser's requests, and its commands lead to a mail 
     web(`${username}:${password}`, "/setup", "-d email=root@example.localhost -d password=of-the-administrator");
     const page = web("root@example.localhost:of-the-administrator", "/mailboxes", "-d address=you@example.localhost");
     const [, generated] = /password <code>(\w+)</.exec(page)!;
+    login = { user: "you@example.localhost", pass: generated };
     shell(send);
     readMail = read.replace("you@example.localhost ", `you@example.localhost:${generated} `); // curl would ask for it
     expect(shell(readMail)).toMatch(/^Subject: Hello\r$[^]*It works\./m);
@@ -99,20 +102,86 @@ test("verify finds nothing wrong, status has it on a screen, and logs show what 
     expect(await command("logs", "mix")).toMatchObject({ status: 1, text: expect.stringContaining('Got "mix", wanted one of mongodb, redis') });
 });
 
-/** What clients see while something is done: whether a web request failed, and how long each mail port was closed. */
-async function watched(action: () => Promise<void>): Promise<void> {
-    const ca = readFileSync(path.join(clone, "authority.pem"), "utf8");
-    const web = poll({ address: "127.0.0.1", host: "mail.localhost", ca, portOffset: OFFSET }, ["", "api", "caldav", "carddav"]);
+const target = (): Target => ({
+    address: "127.0.0.1",
+    host: "mail.localhost",
+    ca: readFileSync(path.join(clone, "authority.pem"), "utf8"),
+    portOffset: OFFSET,
+});
+
+/** Sends a mail every moment until `stop`, which answers the subjects of those that were accepted. */
+function correspond(): { stop(): Promise<string[]> } {
+    let isOn = true;
+    const accepted: string[] = [];
+    const loop = (async () => {
+        while (isOn) {
+            const subject = `sent at ${Date.now()}`;
+            const mail = { from: "me@example.org", to: login.user, subject, text: "In between." };
+            await deliver(target(), mail).then(
+                () => accepted.push(subject),
+                () => undefined, // a sender tries again
+            );
+            await new Promise((resolve) => setTimeout(resolve, 300));
+        }
+    })();
+    return {
+        async stop() {
+            isOn = false;
+            await loop;
+            return accepted;
+        },
+    };
+}
+
+/**
+ * What clients see while something is done: no web request fails, each mail port is closed for a moment at the most, and every mail that was
+ * accepted meanwhile is there afterwards. Answers those mails.
+ */
+async function watched(action: () => Promise<void>): Promise<string[]> {
+    const web = poll(target(), ["", "api", "caldav", "carddav"]);
+    const sender = correspond();
     const ports = PORTS.map((port) => port + OFFSET);
     const mail = watchPorts("127.0.0.1", ports, OFFSET);
     await action();
     const { requests, failures } = await web.stop();
     console.log(`${requests} web requests, longest gaps of mail ports ${JSON.stringify(mail.stop())} ms`);
+    const accepted = await sender.stop();
     expect(failures).toEqual([]);
     expect(shell(readMail)).toContain("It works.");
+    return eventually("every mail that was accepted", 30, async () => {
+        const mails = await readImap(target(), login);
+        return accepted.every((subject) => mails.some((mail) => mail.includes(`Subject: ${subject}\r\n`))) ? mails : undefined;
+    });
 }
 
-test("an update that is healthy and relays for anybody goes back by itself: no web request fails, and mail is kept", async () => {
+/** Containers and images of the stack, whatever they are called. */
+const containers = () => inspectStack("forwardemail-dev", dockerHost()).map(({ service, id, image }) => ({ service, id, image }));
+const imageOf = (service: string) => containers().find((one) => one.service === service)?.image;
+/** The rehearsal's. */
+function dockerHost(): string {
+    const config = parse(readFileSync(path.join(clone, ".work/dev/Pulumi.dev.yaml"), "utf8")) as {
+        config: Record<string, Array<{ dockerHost: string }>>;
+    };
+    return config.config["forwardemail:servers"][0].dockerHost;
+}
+/** What `--json` ends with. */
+const reportIn = (text: string) => JSON.parse(text.trim().split("\n").at(-1)!) as Record<string, unknown>;
+
+test("an update with nothing new changes nothing and is quick", async () => {
+    const before = containers();
+    const started = Date.now();
+    const { status, text } = await command("update", "--yes", "--json");
+    console.log(`nothing to do: ${Date.now() - started} ms`);
+    expect(text).toContain("v2.15.1 runs already, and the lock file knows none that is newer.");
+    expect([status, reportIn(text)]).toEqual([
+        3,
+        expect.objectContaining({ stack: "dev", outcome: "nothing to do", from: "v2.15.1", to: "v2.15.1" }),
+    ]);
+    expect(containers()).toEqual(before);
+    expect(Date.now() - started).toBeLessThan(60_000); // an update takes minutes on the same machine
+});
+
+test("an update that is healthy and relays for anybody goes back by itself, to Redis's image too: no web request fails, and mail is kept", async () => {
     const before = readFileSync(path.join(clone, FILE), "utf8");
     const lock = path.join(clone, ".work/state/.pulumi/locks/organization/forwardemail/dev/5a1a1a1a-1111-4111-8111-111111111111.json");
     mkdirSync(path.dirname(lock), { recursive: true });
@@ -120,25 +189,30 @@ test("an update that is healthy and relays for anybody goes back by itself: no w
     const locked = await command("update", "--version", "v2.16.4-openrelay", "--yes");
     expect(locked).toMatchObject({ status: 1, text: expect.stringContaining("npm run update -- --stack dev --rehearse --unlock") });
     rmSync(lock);
-    await watched(async () => {
-        const { status, text } = await command("update", "--version", "v2.16.4-openrelay", "--yes");
+    const mails = await watched(async () => {
+        const { status, text } = await command("update", "--version", "v2.16.4-openrelay", "--redis", "7.4.6", "--yes", "--json");
+        expect(text).toContain("Update from v2.15.1 to v2.16.4-openrelay, redis from 7.4.7 to 7.4.6");
         expect(text).toMatch(/fail: mx\.mail\.localhost:\d+: 250 .* for postmaster@example\.com/);
         expect(text).toContain("v2.16.4-openrelay was not well: v2.15.1 runs again.");
-        expect(status).toBe(4);
+        expect([status, reportIn(text)]).toEqual([4, expect.objectContaining({ outcome: "rolled back", from: "v2.15.1" })]);
     });
-    const older = await command("update", "--version", "v2.15.0", "--yes");
+    expect(mails.some((mail) => /^ by \S+ \(v2\.16\.4-openrelay\) with /m.test(mail))).toBe(true); // the new version has taken one
+    expect([imageOf("redis"), imageOf("mx")]).toEqual([expect.stringContaining(":7.4.7@sha256:"), expect.stringContaining(":v2.15.1@sha256:")]);
+    const older = await command("update", "--version", "v2.15.0", "--yes", "--json");
     expect(older).toMatchObject({ status: 1, text: expect.stringContaining("v2.15.0 is older than v2.15.1, which runs") });
+    expect(reportIn(older.text)).toMatchObject({ outcome: "failed", error: expect.stringContaining("--version: v2.15.0 is older") });
     expect(await command("update", "--version", "v2.15.1")).toMatchObject({ status: 3, text: expect.stringContaining("v2.15.1 runs already") });
     expect(readFileSync(path.join(clone, FILE), "utf8")).toBe(before); // what a rehearsal runs is none of the file's business
 });
 
 if (process.env.E2E_LONG === "true")
-    test("an update that is well stays", () =>
-        watched(async () => {
+    test("an update that is well stays", async () => {
+        await watched(async () => {
             const { status, text } = await command("update", "--version", "v2.15.0", "--yes", "--force", "--json");
-            expect(JSON.parse(text.trim().split("\n").at(-1)!)).toMatchObject({ outcome: "updated", from: "v2.15.1", to: "v2.15.0" });
+            expect(reportIn(text)).toMatchObject({ outcome: "updated", from: "v2.15.1", to: "v2.15.0" });
             expect(status).toBe(0);
-        }));
+        });
+    });
 
 if (process.env.E2E_LONG === "true")
     test("an update that is killed in the middle is taken up by the next one", async () => {
@@ -153,6 +227,39 @@ if (process.env.E2E_LONG === "true")
         expect(text).toContain("updated from v2.15.0 to v2.15.1.");
         expect(status).toBe(0);
         expect(await command("verify")).toMatchObject({ status: 0 });
+    });
+
+if (process.env.E2E_LONG === "true")
+    test("an update whose SMTP never becomes healthy goes back by itself, and mail flows", async () => {
+        const mails = await watched(async () => {
+            const { status, text } = await command("update", "--version", "v2.16.1-smtpcrash", "--yes", "--json");
+            expect(text).toMatch(/Service smtp is (unhealthy|starting|restarting|exited)/);
+            expect([status, reportIn(text)]).toEqual([
+                4,
+                expect.objectContaining({ outcome: "rolled back", from: "v2.15.1", to: "v2.16.1-smtpcrash" }),
+            ]);
+        });
+        expect(mails.length).toBeGreaterThan(1);
+        await deliver(target(), { from: "me@example.org", to: login.user, subject: "after it", text: "Still here." });
+        await eventually("the mail", 20, async () => (await readImap(target(), login)).find((mail) => mail.includes("Subject: after it")));
+        expect(await command("verify")).toMatchObject({ status: 0 });
+    });
+
+if (process.env.E2E_LONG === "true")
+    test("MongoDB goes to its next major release when it is told, not back, and on only when its data may", async () => {
+        const { status, text } = await command("update", "--mongodb", "8.0.15", "--yes");
+        expect(text).toContain("mongodb does not go back from 8.0 to 7.0: only a set of backups does.");
+        expect(text).toContain("updated mongodb from 7.0.28 to 8.0.15.");
+        expect([status, imageOf("mongodb")]).toEqual([0, expect.stringContaining(":8.0.15@sha256:")]);
+        expect(shell(readMail)).toContain("It works.");
+        // A rehearsal writes no file, so the next up asks for the release before.
+        expect(await command("up")).toMatchObject({
+            status: 1,
+            text: expect.stringContaining("images.mongodb: 7.0.28 is older than 8.0.15, which runs"),
+        });
+        const raised = await command("update", "--mongodb-features", "--yes");
+        expect(raised).toMatchObject({ status: 0, text: expect.stringContaining("MongoDB's featureCompatibilityVersion is 8.0 now.") });
+        expect(await command("update", "--mongodb-features", "--yes")).toMatchObject({ status: 3 });
     });
 
 // That the next up finds the mail again: deployment.test.ts.

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import fc from "fast-check";
@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
 import { SettingsError } from "../../components/errors";
-import { newest } from "../../components/settings/images";
+import { Lock, newest } from "../../components/settings/images";
 import { buildSettings, loadSettings } from "../../components/settings/load";
 import { schema } from "../../components/settings/schema";
 import { ENCRYPTED, SECRET_KEYS } from "../../components/settings/parse";
@@ -82,6 +82,19 @@ describe("a good config", () => {
             tag: "v2.15.0",
             reference: expect.stringMatching(/^ghcr\.io\/.*:v2\.15\.0@sha256:[0-9a-f]{64}$/),
         });
+    });
+
+    test("a database stays in its major release, and with its digest where the config names one", () => {
+        const lock = JSON.parse(readFileSync("test/fixtures/images.lock.json", "utf8")) as Lock;
+        for (const tag of ["6.0.1", "7.3.4", "8.0.15"]) lock.mongodb.releases[tag] = { digest: `sha256:${"8".repeat(64)}` };
+        const file = path.join(mkdtempSync(path.join(tmpdir(), "lock-")), "images.lock.json");
+        writeFileSync(file, JSON.stringify(lock));
+        const tagOf = (mongodb?: string) => build({ images: { lockFile: file, mongodb } }).images.mongodb;
+        expect(tagOf().tag).toBe("7.0.28");
+        expect(tagOf("8.0.15")).toEqual({ tag: "8.0.15", reference: `docker.io/library/mongo:8.0.15@sha256:${"8".repeat(64)}` });
+        const held = `7.0.20@sha256:${"7".repeat(64)}`;
+        expect(tagOf(held)).toEqual({ tag: "7.0.20", reference: `docker.io/library/mongo:${held}` });
+        rmSync(path.dirname(file), { recursive: true });
     });
 
     test("memory takes a unit and is in MiB", () => {
@@ -228,6 +241,11 @@ describe("bad input, each with one clear message", () => {
             "a tag of a database",
             { images: { lockFile: "test/fixtures/images.lock.json", mongodb: "4.4" } },
             'images.mongodb: got "4.4", wanted a tag of',
+        ],
+        [
+            "a digest that is none",
+            { images: { lockFile: "test/fixtures/images.lock.json", redis: "7.4.7@sha256:12" } },
+            'images.redis: got "7.4.7@sha256:12", wanted TAG or TAG@sha256: and 64 hexadecimal digits',
         ],
         ["a lock file that is not there", { images: { lockFile: "nowhere.json" } }, "images.lockFile: nowhere.json cannot be used (ENOENT"],
         [

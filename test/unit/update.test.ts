@@ -1,11 +1,15 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { isOlder } from "../../components/settings/images";
 import { refuseOlder } from "../../operate/refusals";
 import { Held, Target, baseline, update } from "../../operate/update/core";
+import { pinsBack } from "../../operate/update/images";
 import { Journal, whyGivenUp } from "../../operate/update/journal";
+import { tell } from "../../operate/update/report";
 import type { Finding, Report, Status } from "../../operate/verify/check";
 
 let folder: string;
@@ -40,11 +44,15 @@ function stack(fates: Record<string, Fate>, closing?: Error) {
     };
     const target: Target = {
         command,
-        bringTo(version) {
-            done.push(version);
+        bringTo(version, images) {
+            done.push([version, ...Object.values(images)].join(" "));
             return answer(fates[version][0]);
         },
         verify: (version) => answer(fates[version][1]),
+        back(images) {
+            done.push(...images.map(({ name, from }) => `${name} back to ${from}`));
+            return Promise.resolve(pinsBack(images, []));
+        },
         close() {
             done.push("closed");
             return answer<void>(closing ?? undefined);
@@ -87,6 +95,22 @@ test("ports that cannot be closed are told, and the update has an end all the sa
     expect(await update(STEP, target, journal, log)).toBe("failed");
     expect(said.join("\n")).toContain("The ports could not be closed: no route");
     expect(journal.entries().at(-1)).toMatchObject({ ...STEP, what: "failed" });
+});
+
+test("going back means the recorded images of the databases and of nginx too; forward, the config names only what the operator did", async () => {
+    const images = [
+        { name: "redis" as const, from: "7.4.7@sha256:a", to: "7.4.8@sha256:b" },
+        { name: "mongodb" as const, from: "7.0.28@sha256:c", to: "8.0.15@sha256:d", isTold: true as const },
+    ];
+    const { target, done, log } = stack({ "v2.0.0": UNHEALTHY, "v1.0.0": OK });
+    expect(await update({ ...STEP, images }, target, journal, log)).toBe("rolled back");
+    expect(done).toEqual([
+        "v2.0.0 8.0.15",
+        "redis back to 7.4.7@sha256:a",
+        "mongodb back to 7.0.28@sha256:c",
+        "v1.0.0 7.4.7@sha256:a 7.0.28@sha256:c",
+    ]);
+    expect(journal.entries().map((entry) => entry.images)).toEqual([images, images, images]);
 });
 
 test("what failed before an update is not held against it; what else fails of the same check is", async () => {
@@ -162,6 +186,22 @@ test("a stack that another operation holds ends the run, and the next one goes o
     const back = stack({ "v2.0.0": UNHEALTHY, "v1.0.0": [new Held("held"), WELL] });
     await expect(update(STEP, back.target, journal, back.log)).rejects.toThrow("held");
     expect(journal.unfinished()).toMatchObject({ what: "going back" });
+});
+
+test("the webhook is told how it ended; one that does not answer is a warning without its address, and none is not asked for", async () => {
+    const bodies: string[] = [];
+    const hook = createServer((message, answer) => message.on("data", (body: Buffer) => bodies.push(body.toString())).on("end", () => answer.end()));
+    await new Promise<void>((resolve) => hook.listen(0, "127.0.0.1", resolve));
+    const value = `http://127.0.0.1:${(hook.address() as AddressInfo).port}/secret`;
+    const session = (alertWebhook: boolean) => ({ stack: { getConfig: () => Promise.resolve({ value }) }, settings: { alertWebhook } }) as never;
+    const said: string[] = [];
+    const log = (line: string) => void said.push(line);
+    await tell(session(false), "unheard", log);
+    await tell(session(true), "x: update: updated from v1.0.0 to v2.0.0", log);
+    expect([bodies, said]).toEqual([['{"text":"x: update: updated from v1.0.0 to v2.0.0"}'], []]);
+    await new Promise((resolve) => hook.close(resolve));
+    await tell(session(true), "nobody hears", log);
+    expect(said).toEqual(["  warning: the webhook could not be told"]);
 });
 
 test("an older version than the one that runs is refused with a command for this very stack", () => {

@@ -35,14 +35,14 @@ const applications: Record<string, string> = {
     "v2.16.3-hang": "hang",
     "v2.16.4-openrelay": "open-relay",
 };
-/** Releases of everything else: the newest known ones of the real images. */
-const others = {
-    mongodb: ["library/mongo", "7.0.28"],
-    redis: ["library/redis", "7.4.7"],
+/** Releases of everything else: the newest known ones of the real images; of MongoDB also the next major one, of Redis one to go back from. */
+const others: Record<Exclude<keyof ImagesLock, "forwardemail">, [repository: string, ...tags: string[]]> = {
+    mongodb: ["library/mongo", "7.0.28", "8.0.15"],
+    redis: ["library/redis", "7.4.7", "7.4.6"],
     nginx: ["library/nginx", "1.28.0"],
     lego: ["goacme/lego", "v5.6.0"],
     restic: ["restic/restic", "0.18.1"],
-} as const;
+};
 
 const services = ["web", "api", "bree", "smtp", "smtp-bree", "mx", "imap", "pop3", "sqlite", "sqlite-bree", "caldav", "carddav"];
 
@@ -87,13 +87,18 @@ async function buildAndPush(args: BuildArgs, { lego, restic }: { lego: string; r
     await build(args, "lego", { lego }, { BASE: tagOf("base") });
     await build(args, "restic", { restic }, { BASE: tagOf("base") });
     const mongodb = await npmInstall("mongodb", args.log);
-    await build(args, "mongodb", { mongod: args.mongod, node_modules: path.join(mongodb, "node_modules") }, { BASE: tagOf("base") });
+    const database = { mongod: args.mongod, node_modules: path.join(mongodb, "node_modules") };
     await build(args, "app", { "": `${await bundle(args.log)}/.` }, { BASE: tagOf("base") });
 
     const lock: Partial<ImagesLock> = {};
-    for (const [name, [repository, tag]] of Object.entries(others) as [keyof typeof others, readonly [string, string]][]) {
+    for (const [name, [repository, ...tags]] of Object.entries(others) as Array<[keyof typeof others, [string, ...string[]]]>) {
         const full = `${args.registry}/${repository}`;
-        lock[name] = { repository: full, releases: { [tag]: await push(args, tagOf(name), `${full}:${tag}`) } };
+        const releases: LockedImage["releases"] = {};
+        for (const tag of tags) {
+            if (name === "mongodb") await build(args, name, database, { BASE: tagOf("base"), VERSION: tag });
+            releases[tag] = await push(args, tagOf(name), `${full}:${tag}`);
+        }
+        lock[name] = { repository: full, releases };
     }
     return { ...lock, forwardemail: await pushApplications(args) } as ImagesLock;
 }

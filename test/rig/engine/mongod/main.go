@@ -1,5 +1,6 @@
 // Command mongod stands in for MongoDB's server in the rehearsal: FerretDB 1.24 on SQLite, behind the flags of the real
-// mongod that the deployment uses. It has no TTL indexes, no transactions and no fsync, and keeps users but no roles.
+// mongod that the deployment uses. It has no TTL indexes, no transactions and no fsync, and keeps users but no roles. Its release is what
+// MONGO_VERSION says, which is a variable of the real image too.
 package main
 
 import (
@@ -34,6 +35,10 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer lock.Close()
+	features, err := openFeatures(o.dbPath)
+	if err != nil {
+		return err
+	}
 
 	level := slog.LevelInfo
 	if o.quiet {
@@ -62,6 +67,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer closeData()
 	manageUsers(handler, o.auth)
+	features.manage(handler)
 
 	socket := fmt.Sprintf("@mongod-%d-%d", os.Getpid(), time.Now().UnixNano())
 	engine, err := clientconn.Listen(&clientconn.NewListenerOpts{

@@ -7,7 +7,7 @@ const { findAlias, findDomain, split } = require("./accounts");
 const { tls } = require("./env");
 const { handler, read, reject, serveMail } = require("./mail");
 const { mailbox } = require("./mailbox");
-const { broken, connect } = require("./run");
+const { broken, connect, version } = require("./run");
 
 const record = (session, event, details = {}) =>
     logs.collection("logs").insertOne({ at: new Date(), service: "mx", event, client: session.remoteAddress, ...details });
@@ -15,7 +15,7 @@ const record = (session, event, details = {}) =>
 function received(session) {
     const protocol = session.secure ? "ESMTPS" : "ESMTP";
     const from = `${session.hostNameAppearsAs} ([${session.remoteAddress}])`;
-    return `X-Seen-Client: ${session.remoteAddress}\r\nReceived: from ${from}\r\n by ${os.hostname()} with ${protocol};\r\n ${new Date().toUTCString()}\r\n`;
+    return `X-Seen-Client: ${session.remoteAddress}\r\nReceived: from ${from}\r\n by ${os.hostname()} (${version}) with ${protocol};\r\n ${new Date().toUTCString()}\r\n`;
 }
 
 /** Takes any recipient and decides when it has the message, as upstream does (helpers/on-rcpt-to.js, helpers/get-recipients.js). */
