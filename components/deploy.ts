@@ -4,6 +4,7 @@ import { AcmeCertificate, certificateKeys } from "./certificates/acme";
 import { createCertificate } from "./certificates/certificates";
 import { Dns } from "./dns/dns";
 import type { MtaSts } from "./dns/mtaSts";
+import { applicationImage } from "./image/build";
 import { AwsMachine } from "./server/awsMachine";
 import { DockerHost } from "./server/dockerHost";
 import { EVERYWHERE, firewallRules } from "./server/host/firewall";
@@ -47,10 +48,11 @@ export interface Outputs {
 export function deploy(settings: Settings): Outputs {
     const { name } = settings;
     const [place] = settings.servers;
+    const image = applicationImage(settings);
     const instance = createInstance(settings, place);
     const server = createServer(settings, place, instance);
     const onServer = { providers: [server.provider], transformations: [boundTo(server)] };
-    const backups = createBackups(settings, server, onServer);
+    const backups = createBackups(settings, image, server, onServer);
     const restored = backups?.restored?.done ?? backups?.opened;
     const recovered = backups?.restored?.secrets ?? settings.recovered;
 
@@ -59,7 +61,7 @@ export function deploy(settings: Settings): Outputs {
     const keys = issuer && certificateKeys(name, issuer, recovered);
     const certificate = createCertificate(name, settings.certificates, certificateNames(settings), keys?.key);
     const acme = keys && new AcmeCertificate(name, { settings, acme: issuer!, key: keys.key, server, recovered, restored }, onServer);
-    const services = new Services(name, { settings, server, secrets, certificate, restored }, onServer);
+    const services = new Services(name, { settings, image, server, secrets, certificate, restored }, onServer);
     backups?.schedule(secrets, { ...keys?.all, ...(acme ? { acmeAccountKey: acme.accountKey } : {}) }, [services]);
 
     const addresses = { ipv4: place.ipv4 ?? server.address!, ipv6: place.ipv6 };
@@ -101,6 +103,7 @@ function createServer(settings: Settings, place: ServerSettings, instance?: AwsM
     return new DockerHost(name, {
         dockerHost,
         machine,
+        registry: settings.build?.login,
         preflight: machine && {
             ...preflightValues(settings, place),
             // Another type means a reboot: the preflight has the patience for it, and looks at the new size.
@@ -118,9 +121,9 @@ function createServer(settings: Settings, place: ServerSettings, instance?: AwsM
     });
 }
 
-function createBackups(settings: Settings, server: Server, opts: pulumi.ComponentResourceOptions): Backups | undefined {
+function createBackups(settings: Settings, image: pulumi.Input<string>, server: Server, opts: pulumi.ComponentResourceOptions): Backups | undefined {
     const { name, backups } = settings;
-    return backups && new Backups(name, { settings, backups, bucket: createBucket(name, backups), server }, opts);
+    return backups && new Backups(name, { settings, image, backups, bucket: createBucket(name, backups), server }, opts);
 }
 
 /**

@@ -40,14 +40,24 @@ export function outputsIn(resources: StateResource[]): Record<string, unknown> {
     return resources.find(({ type }) => type === "pulumi:pulumi:Stack")?.outputs ?? {};
 }
 
-/** The settings, with the connections of instances that the program made, as the state knows them. Where there is none yet, `ssh` stays unset. */
+/**
+ * The settings, with what only the state knows: the connections of instances that the program made, and the digest of an image that it built.
+ * Where there is none yet, `ssh` stays unset.
+ */
 export async function located(stack: auto.Stack, settings: Settings): Promise<Settings> {
-    if (!settings.servers.some(({ aws }) => aws)) return settings;
+    if (!settings.build && !settings.servers.some(({ aws }) => aws)) return settings;
     const resources = await resourcesOf(stack);
     const servers = settings.servers.map((server) =>
         server.aws ? { ...server, ssh: connectionTo(`${settings.name}-${server.name}`, server.login!, resources) } : server,
     );
-    return { ...settings, servers };
+    return { ...settings, servers, images: settings.build ? withBuilt(settings, resources) : settings.images };
+}
+
+/** The images, with the digest of the one that was built, once the state has it. */
+export function withBuilt({ name, images }: Settings, resources: StateResource[]): Settings["images"] {
+    const built = resources.find(({ urn, delete: old }) => !old && urn.endsWith(`command:local:Command::${name}-image`));
+    const reference = built?.outputs?.stdout as string | undefined;
+    return reference ? { ...images, forwardemail: { tag: reference.replace(/^.*:(.*)@.*$/, "$1"), reference } } : images;
 }
 
 function connectionTo(name: string, login: Login, resources: StateResource[]): SshConnection | undefined {

@@ -63,6 +63,12 @@ const LOOKED_UP: Record<string, Record<string, unknown>> = {
     "aws:ec2/getSubnet:getSubnet": { id: "subnet-of-the-zone" },
 };
 
+/** What some scripts would print, by the end of their names; others print the version of Docker's API. */
+const SAID = [
+    ["-acme-account", "https://authority.invalid/acct/1"],
+    ["-image", `registry.invalid/built:planned@sha256:${"0".repeat(64)}`],
+];
+
 /** What providers would make. Obviously not real, and never shown where secret. */
 function made(type: string, name: string): Record<string, unknown> {
     const pem = (kind: string) => `-----BEGIN ${kind}-----\n${name}\n-----END ${kind}-----\n`;
@@ -82,7 +88,7 @@ function made(type: string, name: string): Record<string, unknown> {
         case "tls:index/certRequest:CertRequest":
             return { certRequestPem: pem("CERTIFICATE REQUEST") };
         case "command:local:Command":
-            return { stdout: name.endsWith("-acme-account") ? "https://authority.invalid/acct/1" : "1.44", stderr: "" };
+            return { stdout: SAID.find(([end]) => name.endsWith(end))?.[1] ?? "1.44", stderr: "" };
         case "aws:ec2/eip:Eip":
             return { publicIp: "203.0.113.7", allocationId: `${name}-id` };
         case "aws:s3/bucket:Bucket":

@@ -30,9 +30,12 @@ export function refuseOlder({ stack, settings, rehearsal }: Session, resources: 
     const { tag } = settings.images.forwardemail;
     const { version } = outputsIn(resources);
     if (typeof version !== "string" || !isOlder(tag, version)) return;
-    const force = `npm run update -- --stack ${stack.name}${rehearsal ? " --rehearse" : ""} --version ${tag} --force`;
+    const key = settings.build ? "image.build.context" : "version";
+    const force = settings.build
+        ? `pulumi up --stack ${stack.name}, which does not look at it`
+        : `npm run update -- --stack ${stack.name}${rehearsal ? " --rehearse" : ""} --version ${tag} --force`;
     throw new Error(
-        `version: ${tag} is older than ${version}, which runs: its data may have been changed for it. Fix: set the version that runs; or ${force}`,
+        `${key}: ${tag} is older than ${version}, which runs: its data may have been changed for it. Fix: set the version that runs; or ${force}`,
     );
 }
 

@@ -97,13 +97,17 @@ async function openOwn(name: string, config: Config, log: Log, options: { allowU
     }
 }
 
+const BUILD_KEYS = ["forwardemail:image", "forwardemail:registryPassword"];
+
 async function openRehearsal(name: string, config: Config, log: Log, told: Config = {}): Promise<Session> {
     const rehearsal = await startRehearsal(hostName(name), path.join(WORK, `rehearsal-${name}`), log);
     const network = { ...(config["forwardemail:network"] as object), bindAddress: "0.0.0.0" }; // of a namespace of its own
     const data = { ...(config["forwardemail:data"] as object), device: undefined }; // there is no such disk
     const images = { ...(rehearsal.overlay["forwardemail:images"] as object), ...(told["forwardemail:images"] as object) };
     const overlay = { ...rehearsal.overlay, "forwardemail:images": images };
-    const all = { ...config, ...told, "forwardemail:network": network, "forwardemail:data": data, ...overlay };
+    // The stand-ins are not built from the application's source.
+    const rest = Object.fromEntries(Object.entries(config).filter(([key]) => !BUILD_KEYS.includes(key)));
+    const all = { ...rest, ...told, "forwardemail:network": network, "forwardemail:data": data, ...overlay };
     return { ...(await openProgram(name, all, WORK, rehearsal.env, log)), rehearsal };
 }
 

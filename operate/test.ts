@@ -6,6 +6,7 @@ import { SCRIPT } from "../components/backups/backups";
 import { OPEN, RESTORE_AT_START, SCHEDULE, UNDO_SCHEDULE } from "../components/backups/host/setUp";
 import { RENEW } from "../components/certificates/host/renew";
 import { REGISTER, SECRETS, SET_UP, UNDO_SECRETS, UNDO_SET_UP } from "../components/certificates/host/setUp";
+import { BUILD } from "../components/image/build";
 import { MONGODB, REDIS } from "../components/services/databases";
 import { DOCKER_SOCKET, SshConnection, overSsh } from "../components/server/connection";
 import { DISK } from "../components/server/host/disk";
@@ -130,6 +131,7 @@ function writtenScripts(): string[] {
         ssh: overSsh(EXAMPLE, { variables: ["A", "B"] })[2],
         mongodb: MONGODB,
         redis: REDIS,
+        build: BUILD,
     }).map(([name, script]) => {
         const file = path.join(directory, `${name}.sh`);
         writeFileSync(file, `#!/bin/${name === "mongodb" ? "bash" : "sh"}\n${script}\n`);

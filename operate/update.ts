@@ -7,6 +7,7 @@ import { raise } from "./update/raise";
 import { changesOf, tell } from "./update/report";
 import type { Options, Result } from "./update/run";
 import { begin, resume } from "./update/steps";
+import { refuseBuilt } from "./update/versions";
 import { WORK } from "./workspace";
 
 const HELP = `npm run update -- [--stack NAME] [--version TAG] [--mongodb TAG] [--redis TAG] [--yes] [--force] [--without-set] [--unlock] [--json] [--rehearse]
@@ -83,6 +84,7 @@ async function run(options: Options, log: (line: string) => void): Promise<Resul
 async function runIn(session: Session, options: Options, log: (line: string) => void): Promise<Result> {
     const { stack: name, version } = options;
     const { rehearsal } = session; // the dev stack may have fallen back to it
+    if (session.settings.build) throw new Error(refuseBuilt(session.settings.build.context));
     const journal = new Journal(path.join(WORK, "updates", `${name}${rehearsal ? ".rehearsal" : ""}.jsonl`));
     const command: Command = (script, ...words) => ["npm run", script, "-- --stack", name, ...(rehearsal ? ["--rehearse"] : []), ...words].join(" ");
     const here = { options, session, journal, command, log };

@@ -22,6 +22,8 @@ import { OPEN, RESTORE_AT_START, SCHEDULE, UNDO_SCHEDULE } from "./host/setUp";
 
 export interface BackupsArgs {
     settings: Settings;
+    /** Image of the application, by digest. */
+    image: pulumi.Input<string>;
     backups: BackupSettings;
     bucket: BackupBucket;
     server: Server;
@@ -137,7 +139,7 @@ export class Backups extends pulumi.ComponentResource {
 
     /** Values of backup.conf: no secret. */
     private values(): pulumi.Output<string> {
-        const { settings, backups, bucket } = this.args;
+        const { settings, image, backups, bucket } = this.args;
         const { name } = settings;
         const place = (role: string) => sourceOf(role, { name, directory: settings.data.directory });
         const { cpus, uploadKiB, rpoHours, keep, store } = backups;
@@ -151,7 +153,7 @@ export class Backups extends pulumi.ComponentResource {
             MAILBOXES: place("mailboxes"),
             ...(settings.certificates.issuer === "acme" ? { ACME: place("acme") } : {}),
             RESTIC: settings.images.restic.reference,
-            FORWARDEMAIL_IMAGE: settings.images.forwardemail.reference,
+            FORWARDEMAIL_IMAGE: image,
             MONGODB_IMAGE: settings.images.mongodb.reference,
             REDIS_IMAGE: settings.images.redis.reference,
             FORWARDEMAIL_TAG: settings.images.forwardemail.tag,

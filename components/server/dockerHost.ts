@@ -1,6 +1,7 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import { RegistryLogin } from "../settings/settings";
 import { dockerUrl, overSsh, sshOptions } from "./connection";
 import { DISK } from "./host/disk";
 import { ENGINE, UNDO_ENGINE } from "./host/engine";
@@ -14,6 +15,8 @@ export interface DockerHostArgs {
     dockerHost?: string;
     /** The host; unset, it is this machine. A private key of the stack must be in its file: keyFiles.ts. */
     machine?: Machine;
+    /** Account of the registry of an image that is not public. */
+    registry?: RegistryLogin;
     /** Values of the preflight; unset, there is none: this machine is the operator's own. */
     preflight?: Record<string, pulumi.Input<string>>;
     /** What the host is made into, over SSH; unset, it is taken as it is. */
@@ -47,7 +50,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
         opts?: pulumi.ComponentResourceOptions,
     ) {
         super("forwardemail:server:DockerHost", name, {}, opts);
-        const { dockerHost, machine, preflight, setUp } = args;
+        const { dockerHost, machine, registry, preflight, setUp } = args;
         this.identity = machine?.identity;
         this.instance = machine?.instance;
         const connection = machine && pulumi.output(machine.connection);
@@ -59,7 +62,11 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
         const docked = this.run(`${name}-docker`, { script: DOCKER_ANSWERS }, { parent: this, dependsOn: fitted });
         this.provider = new docker.Provider(
             name,
-            { host: connection?.apply(dockerUrl) ?? dockerHost, sshOpts: connection?.apply(sshOptions) },
+            {
+                host: connection?.apply(dockerUrl) ?? dockerHost,
+                sshOpts: connection?.apply(sshOptions),
+                registryAuth: registry && [{ ...registry }],
+            },
             { parent: this, dependsOn: [docked] },
         );
         this.ready = docked;

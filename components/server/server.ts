@@ -5,7 +5,7 @@ import { SshConnection } from "./connection";
 
 /** One idempotent shell script for a Docker host. The text is shown in previews and kept in the state: it holds no secret. */
 export interface HostScript {
-    script: string;
+    script: pulumi.Input<string>;
     /** Plain values of the script. */
     environment?: Record<string, pulumi.Input<string>>;
     /** Give the script its own last output as PULUMI_COMMAND_STDOUT. @default false */

@@ -9,7 +9,7 @@ import { pinnedAddress } from "./network";
 /** What a container needs beyond its row of the catalogue. */
 export interface ContainerArgs {
     settings: Settings;
-    image: string;
+    image: pulumi.Input<string>;
     /** Docker API version of the server. */
     apiVersion: pulumi.Input<string>;
     networkId: pulumi.Input<string>;

@@ -33,7 +33,7 @@ export interface FileSetArgs {
     server: Server;
     place: Place;
     /** Image whose user will read the files; the user's number is looked up in it. */
-    image: { reference: string; pulled: pulumi.Resource };
+    image: { reference: pulumi.Input<string>; pulled: pulumi.Resource };
     user: string;
     /** Content by file name; a name that begins with ? is written only where there is none. May be secret. */
     files: Record<string, pulumi.Input<string>>;
@@ -56,7 +56,9 @@ export function writeFiles(name: string, args: FileSetArgs, opts: pulumi.CustomR
     return args.server.run(
         name,
         {
-            script: ["set -eu", args.before, runAsRoot(args.image.reference, INSTALL), args.after].filter(Boolean).join("\n"),
+            script: pulumi
+                .output(args.image.reference)
+                .apply((reference) => ["set -eu", args.before, runAsRoot(reference, INSTALL), args.after].filter(Boolean).join("\n")),
             environment: { ...args.environment, PLACE: args.place.source, OWNER: args.user },
             stdin: pulumi.interpolate`${lines}\n`,
         },

@@ -18,6 +18,8 @@ import { Store, checkTogether } from "./store";
 
 export interface ServicesArgs {
     settings: Settings;
+    /** Image of the application, by digest. */
+    image: pulumi.Input<string>;
     server: Server;
     secrets: DeploymentSecrets;
     certificate: Certificate;
@@ -63,14 +65,18 @@ export class Services extends pulumi.ComponentResource {
             new docker.RemoteImage(
                 `${settings.name}-${image}`,
                 // Old images stay: going back to one must not depend on the registry.
-                { name: settings.images[image].reference, keepLocally: true },
+                { name: this.reference(image), keepLocally: true },
                 { parent: this, dependsOn: [server.ready] },
             );
         return { forwardemail: pull("forwardemail"), mongodb: pull("mongodb"), redis: pull("redis"), nginx: pull("nginx") };
     }
 
-    private image(name: ServiceImage): { reference: string; pulled: pulumi.Resource } {
-        return { reference: this.args.settings.images[name].reference, pulled: this.images[name] };
+    private reference(name: ServiceImage): pulumi.Input<string> {
+        return name === "forwardemail" ? this.args.image : this.args.settings.images[name].reference;
+    }
+
+    private image(name: ServiceImage): { reference: pulumi.Input<string>; pulled: pulumi.Resource } {
+        return { reference: this.reference(name), pulled: this.images[name] };
     }
 
     private claimStores(): Record<StoreName, Store> {
@@ -115,7 +121,7 @@ export class Services extends pulumi.ComponentResource {
             service,
             {
                 settings,
-                image: settings.images[row.image].reference,
+                image: this.reference(row.image),
                 apiVersion: server.apiVersion,
                 networkId: this.network.id,
                 ...this.program(service),

@@ -10,7 +10,7 @@ export interface StoreArgs {
     /** Data directory; unset keeps the data in a named volume. */
     directory?: string;
     /** Image and user that own the data. */
-    image: { reference: string; pulled: pulumi.Resource };
+    image: { reference: pulumi.Input<string>; pulled: pulumi.Resource };
     user: string;
     /** Fingerprints of the keys that the data is written with, a line each. */
     fingerprints: pulumi.Input<string>;
@@ -36,7 +36,7 @@ export class Store extends pulumi.ComponentResource {
         this.claimed = args.server.run(
             `${name}-claim`,
             {
-                script: `PREVIOUS=\${PULUMI_COMMAND_STDOUT:-}\nexport PREVIOUS\n${runAsRoot(args.image.reference, CLAIM, ["OWNER", "STORE", "MARK", "ADOPT", "PLACE", "PREVIOUS"])}`,
+                script: pulumi.output(args.image.reference).apply(claimScript),
                 seesPreviousOutput: true,
                 environment: {
                     PLACE: this.place.source,
@@ -51,6 +51,9 @@ export class Store extends pulumi.ComponentResource {
         this.registerOutputs({ source: this.place.source });
     }
 }
+
+const claimScript = (image: string) =>
+    `PREVIOUS=\${PULUMI_COMMAND_STDOUT:-}\nexport PREVIOUS\n${runAsRoot(image, CLAIM, ["OWNER", "STORE", "MARK", "ADOPT", "PLACE", "PREVIOUS"])}`;
 
 export const CLAIM = `set -eu
 file=/place/.forwardemail
@@ -79,14 +82,14 @@ printf %s "$PLACE"`;
  * find in MongoDB (upstream jobs/cleanup-sqlite.js), and in an empty MongoDB it finds none.
  */
 export function checkTogether(
-    args: { server: Server; name: string; image: { reference: string }; stores: Record<StoreName, Store> },
+    args: { server: Server; name: string; image: { reference: pulumi.Input<string> }; stores: Record<StoreName, Store> },
     opts: pulumi.CustomResourceOptions,
 ): pulumi.Resource {
     const { mailboxes, mongodb } = args.stores;
     return args.server.run(
         `${args.name}-together-claim`,
         {
-            script: `docker run --rm --network none --user 0:0 --cap-drop ALL --cap-add DAC_READ_SEARCH --security-opt no-new-privileges \\
+            script: pulumi.interpolate`docker run --rm --network none --user 0:0 --cap-drop ALL --cap-add DAC_READ_SEARCH --security-opt no-new-privileges \\
     -v "$MAILBOXES:/mailboxes:ro" -v "$MONGODB:/mongodb:ro" --entrypoint /bin/sh '${args.image.reference}' -c '${TOGETHER}'`,
             environment: { MAILBOXES: mailboxes.place.source, MONGODB: mongodb.place.source },
         },

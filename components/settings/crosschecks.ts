@@ -4,13 +4,17 @@ import { Problem } from "../errors";
 import { CATALOGUE, ServiceName } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
 import { checkBackups } from "./backups";
+import { checkBuild } from "./build";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
 import { checkAcme, checkAddresses, checkDkim, checkNameCount, checkNames, checkPolicies, checkWriter, checkZones, namesOf } from "./dns";
 import { Config } from "./schema";
 import { checkServers, duplicates } from "./servers";
 
-/** What one key cannot know: whether the keys fit each other. A check that needs a broken key is left out. */
-export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig, directory: string): Problem[] {
+/**
+ * What one key cannot know: whether the keys fit each other. A check that needs a broken key is left out.
+ * @param mayLack nobody runs what comes of it: the source of an image need not be here.
+ */
+export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig, directory: string, mayLack = false): Problem[] {
     const checks: Array<{ needs: string[]; find: () => Problem[] }> = [
         { needs: ["servers", "profile", "network", "data", "firewall"], find: () => checkServers(config) },
         { needs: ["host"], find: () => checkHost(config) },
@@ -30,6 +34,7 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
         },
         { needs: ["host", "domains", "profile", "dns", "certificates"], find: () => checkNameCount(config) },
         { needs: ["backups", "restoreFrom", "profile"], find: () => checkBackups(config, raw) },
+        { needs: ["image", "version", "servers"], find: () => checkBuild(config, raw, directory, mayLack) },
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());

@@ -40,8 +40,9 @@ export function selectImages(config: Config, lock: Lock, problems: Problem[], al
         }
         return { tag: wanted, reference: `${repository}:${wanted}${known?.digest ? `@${known.digest}` : ""}` };
     };
+    const built = config.image.build !== undefined;
     return {
-        forwardemail: pick("forwardemail", "version", config.version === "latest" ? undefined : config.version),
+        forwardemail: pick("forwardemail", "version", built || config.version === "latest" ? undefined : config.version, built),
         mongodb: pick("mongodb", "images.mongodb", config.images.mongodb),
         redis: pick("redis", "images.redis", config.images.redis),
         nginx: pick("nginx", "images.nginx", config.images.nginx),

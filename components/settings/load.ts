@@ -7,6 +7,7 @@ import { SECRETS, SecretName } from "../services/secrets";
 import { crossChecks } from "./crosschecks";
 import { Lock, parseLock, selectImages } from "./images";
 import { backupsOf } from "./backups";
+import { buildOf } from "./build";
 import { Context, ENCRYPTED, RawConfig, nearNamespaces, parse, readProjectFile } from "./parse";
 import { acmeOf, dnsOf, mailDomains } from "./dns";
 import { Config } from "./schema";
@@ -31,11 +32,12 @@ const { isConfigSecret: isSecret } = runtimeConfig as unknown as { isConfigSecre
 export function buildSettings(raw: RawConfig, context: Context): Settings {
     const { config, broken, problems } = parse(raw, context);
     problems.unshift(...nearNamespaces(context));
-    problems.push(...crossChecks(config, broken, raw, context.directory));
+    problems.push(...crossChecks(config, broken, raw, context.directory, context.allowUnpinned));
     const lock = readLock(config, context.directory, problems);
     const images = lock && selectImages(config, lock, problems, context.allowUnpinned);
     if (!images || problems.length > 0) throw new SettingsError(context.stack, problems);
     const name = `${context.project}-${context.stack}`;
+    const build = buildOf(config, raw, context.directory);
     return {
         name,
         host: config.host,
@@ -44,7 +46,8 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         dkim: config.dkim,
         applicationDomains: config.domainRecords,
         profile: config.profile,
-        images,
+        images: build ? { ...images, forwardemail: { tag: build.tag, reference: `${build.repository}:${build.tag}` } } : images,
+        build,
         servers: placed(config, name, raw.sshKey !== undefined),
         network: network(name, config),
         certificates: certificates(config, raw, context.directory),

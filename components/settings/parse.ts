@@ -21,7 +21,7 @@ export interface Context {
     directory: string;
     /** Keys that the stack file holds encrypted, wholly or in part. */
     encrypted: Set<string>;
-    /** Accept tags whose digest was never looked up: for a plan that nobody runs. */
+    /** Accept tags whose digest was never looked up, and a build whose source is not here: for a plan that nobody runs. */
     allowUnpinned?: boolean;
     /** Keys of other namespaces, in full: `aws:region`. */
     others?: string[];
@@ -39,7 +39,7 @@ export interface Parsed {
 export const SECRET_KEYS: string[] = [
     ...Object.keys(SECRETS),
     ...["dkimKey", "certificateKey", "sshKey", "cloudflareToken", "acmeDnsCredential", "alertWebhook"],
-    ...["backupPassphrase", "backupSecretKey", "backupPruneSecretKey", "backupCanaryPassword", "restoredSecrets"],
+    ...["backupPassphrase", "backupSecretKey", "backupPruneSecretKey", "backupCanaryPassword", "restoredSecrets", "registryPassword"],
 ];
 
 /** Structure only: types, formats, unknown keys. All problems at once; the checks across keys follow in crosschecks.ts. */

@@ -5,6 +5,7 @@ import { SERVICE_NAMES } from "../services/catalogue";
 import { backups, restoreFrom } from "./backupSchema";
 import { certificates } from "./certificateSchema";
 import { dkim, dns, domainRecords } from "./dnsSchema";
+import { image } from "./imageSchema";
 import { dnsName } from "./names";
 import { networks, server } from "./serverSchema";
 
@@ -58,6 +59,7 @@ export const schema = z.strictObject({
             "a map with lockFile, mongodb, redis, nginx, lego, restic",
         )
         .prefault({}),
+    image,
     servers: z
         .array(server, "a list of servers")
         .default([])

@@ -17,6 +17,8 @@ export interface Settings {
     domains: string[];
     profile: Profile;
     images: Record<ImageName, Image>;
+    /** Builds the application's image; unset, it is that of the lock file. */
+    build?: BuildSettings;
     servers: ServerSettings[];
     network: NetworkSettings;
     certificates: CertificateSettings;
@@ -95,8 +97,36 @@ export interface BackupSettings {
 
 export interface Image {
     tag: string;
-    /** `repository:tag@sha256:…`: the tag is for the reader, the digest decides. */
+    /** `repository:tag@sha256:…`: the tag is for the reader, the digest decides. One that is built has no digest here; see `applicationImage`. */
     reference: string;
+}
+
+/** The application's image, built from its source. */
+export interface BuildSettings {
+    /** Git checkout of the application, an absolute path. */
+    context: string;
+    /** Hash of the files that are committed there (a git tree); empty where there is no checkout to plan with. */
+    tree: string;
+    /** Text of image/Dockerfile. */
+    dockerfile: string;
+    repository: string;
+    /** Says the release, and by a hash everything that the image is made of: another image has another tag. */
+    tag: string;
+    /** Empty: that of the Docker that builds. */
+    platforms: string[];
+    args: Record<string, string>;
+    /** Of the registry; unset, what `docker login` has left. */
+    login?: RegistryLogin;
+    /** Docker that builds: a local server's own; unset, the one that this machine's `docker` uses. */
+    dockerHost?: string;
+}
+
+/** An account of a registry. */
+export interface RegistryLogin {
+    /** Host of the registry, with its port. */
+    address: string;
+    username: string;
+    password: pulumi.Output<string>;
 }
 
 export interface ServerSettings {

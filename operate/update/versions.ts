@@ -14,6 +14,10 @@ type Config = Record<string, unknown>;
 const VERSION = "forwardemail:version";
 const IMAGES = "forwardemail:images";
 
+/** Why a stack whose image is built has no other version to go to. */
+export const refuseBuilt = (context: string): string =>
+    `image.build builds what is checked out in ${context}, so there is no version to choose. Fix: check out another there, then npm run up`;
+
 /** Config that makes a stack run a version, and these images. */
 export const configOf = (version: string, images: Pins = {}): Config => ({ [VERSION]: version, [IMAGES]: images });
 

@@ -15,8 +15,8 @@ const DEVELOPERS = ["test:real", "lint", "format"];
 const COMMANDS = Object.keys(npm.scripts).filter((name) => !DEVELOPERS.includes(name));
 /** Commands that are another one with an option, and show that one's help. */
 const SHORT_FOR: Record<string, string> = { rehearse: "up", "test:long": "test" };
-/** What a document may name though the repository does not have it: made by running, or upstream's. */
-const ELSEWHERE = [".work", "setup.sh", "scripts", "backup"];
+/** What a document may name though the repository does not have it: made by running, upstream's, or the reader's. */
+const ELSEWHERE = [".work", "setup.sh", "scripts", "backup", "OWNER"];
 
 const read = (file: string) => readFileSync(path.join(PROJECT, file), "utf8");
 const DOCUMENTS = ["README.md", "CONTRIBUTING.md", ...readdirSync(path.join(PROJECT, "docs")).map((name) => `docs/${name}`)].filter((name) =>

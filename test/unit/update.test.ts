@@ -210,6 +210,10 @@ test("an older version than the one that runs is refused with a command for this
     const running = (version: string) => [{ urn: "", type: "pulumi:pulumi:Stack", outputs: { version } }];
     expect(() => refuseOlder(session, running("v2.0.0"))).toThrow("npm run update -- --stack prod --rehearse --version v1.0.0 --force");
     refuseOlder(session, running("v1.0.0"));
+    const built = { images: { forwardemail: { tag: "v1.0.0-abc" } }, build: {} };
+    expect(() => refuseOlder({ ...(session as object), settings: built } as never, running("v2.0.0-def"))).toThrow(
+        /^image\.build\.context: v1.*pulumi up --stack prod/,
+    );
 });
 
 test.each([
