@@ -3,7 +3,7 @@ import pulumi from "@pulumi/eslint-plugin";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-    { ignores: ["node_modules", ".work", "test/rig/images/**/*.js"] },
+    { ignores: ["node_modules", ".work", "test/rig/{images,source}/**/*.js"] },
     eslint.configs.recommended,
     tseslint.configs.recommended,
     {

@@ -30,8 +30,8 @@ async function machineSources(release: Release): Promise<string[]> {
 
 const aptConfig = async (key: string): Promise<string[]> => (await run("apt-config", ["dump", key]).catch(() => "")).split("\n");
 
-/** Starts the proxy, or leaves the one that runs; `stopHost` ends it. */
-export async function startProxy(host: RigHost, dir: string): Promise<void> {
+/** Starts the proxy, or leaves the one that runs; `stopHost` ends it. Answers its URL. */
+export async function startProxy(host: RigHost, dir: string): Promise<string> {
     const listen = { host: host.machine4, port };
     const configFile = path.join(path.dirname(host.dockerHost.replace("unix://", "")), "proxy.json");
     const config: ProxyConfig = { listen, parent: await machineProxy() };
@@ -49,6 +49,7 @@ export async function startProxy(host: RigHost, dir: string): Promise<void> {
             }),
     };
     if (!(await daemon.ready())) await start(daemon, 20);
+    return `http://${host.machine4}:${port}`;
 }
 
 async function machineProxy(): Promise<ProxyConfig["parent"]> {
