@@ -34,7 +34,7 @@ const PORT = "a TCP port such as 8080, or a UDP port such as 51820/udp";
 const isPort = (port: number | string) =>
     (typeof port === "number" || /^\d+\/udp$/.test(port)) && parseInt(`${port}`) >= 1 && parseInt(`${port}`) <= 65535;
 
-const image = (what: string, more = "") =>
+const imageTag = (what: string, more = "") =>
     z.string("a tag in quotes").optional().describe(`${what}, or TAG@sha256:DIGEST to stay there. Default, the newest in the lock file.${more}`);
 
 export const schema = z.strictObject({
@@ -50,11 +50,11 @@ export const schema = z.strictObject({
         .strictObject(
             {
                 lockFile: z.string("a path").default("images.lock.json").describe("File with known releases and their digests."),
-                mongodb: image("Tag of mongodb", " Another major release is taken only when it is named here, one at a time."),
-                redis: image("Tag of redis", " Another major release is taken only when it is named here."),
-                nginx: image("Tag of nginx"),
-                lego: image("Tag of lego, the ACME client"),
-                restic: image("Tag of restic, which makes backups"),
+                mongodb: imageTag("Tag of mongodb", " Another major release is taken only when it is named here, one at a time."),
+                redis: imageTag("Tag of redis", " Another major release is taken only when it is named here."),
+                nginx: imageTag("Tag of nginx"),
+                lego: imageTag("Tag of lego, the ACME client"),
+                restic: imageTag("Tag of restic, which makes backups"),
             },
             "a map with lockFile, mongodb, redis, nginx, lego, restic",
         )
