@@ -1,0 +1,101 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import * as path from "node:path";
+
+export interface Night {
+    stack: string;
+    commit: boolean;
+}
+
+/** How a night runs what it is made of, in the checkout. Both answer the exit status. */
+export interface Hands {
+    /** Shown as it goes. */
+    run(program: string, ...args: string[]): number;
+    /** A question, of which nothing is shown. */
+    ask(program: string, ...args: string[]): number;
+}
+
+export interface Result {
+    /** 0: updated, or nothing to do. 4: rolled back. 1: something went wrong. */
+    status: 0 | 1 | 4;
+    said: string;
+}
+
+const SAID: Record<number, string> = { 0: "updated", 3: "nothing to do", 4: "rolled back: the old version runs again" };
+
+/**
+ * What nightly.yml does, on a machine of the operator's own: a new release into the lock file, the update, the version that runs into the
+ * repository, and a look at everything, drift included.
+ */
+export function night({ stack, commit }: Night, hands: Hands): Result {
+    const npm = (script: string, ...args: string[]) => hands.run("npm", "run", "-s", script, "--", ...args);
+    const repository = commit ? new Repository(stack, hands) : undefined;
+    const wrong: string[] = repository?.begin() ?? [];
+    let code: number | undefined;
+    if (wrong.length === 0) {
+        if (npm("images:update", "--newest") !== 0) wrong.push("images:update");
+        else code = npm("update", "--stack", stack, "--yes");
+        if (code !== undefined && !(code in SAID)) wrong.push(`update (it ended with ${code})`);
+    }
+    // What runs is known then; else the repository keeps what it says.
+    if (code !== undefined && code in SAID) wrong.push(...(repository?.commit() ?? []));
+    if (![0, 3].includes(npm("verify", "--stack", stack))) wrong.push("verify"); // 3: something cannot be told from here
+    const done = code !== undefined ? SAID[code] : undefined;
+    const failed = wrong.length > 0 ? `went wrong: ${wrong.join(", ")}` : undefined;
+    return { status: failed ? 1 : code === 4 ? 4 : 0, said: [done, failed].filter(Boolean).join("; ") };
+}
+
+/** The repository that the checkout is: no more of it is committed than an update writes. */
+class Repository {
+    private readonly files: string[];
+    private isClean = false;
+    private hasUpstream = false;
+
+    constructor(
+        private readonly stack: string,
+        private readonly hands: Hands,
+    ) {
+        this.files = ["images.lock.json", `Pulumi.${stack}.yaml`];
+    }
+
+    /** Takes what was merged. Answers what went wrong. */
+    begin(): string[] {
+        this.isClean = this.hands.ask("git", "diff", "--quiet", "HEAD", "--", ...this.files) === 0;
+        this.hasUpstream = this.hands.ask("git", "rev-parse", "--verify", "@{upstream}") === 0;
+        return this.hasUpstream && this.hands.run("git", "pull", "--quiet", "--ff-only") !== 0 ? ["git pull"] : [];
+    }
+
+    /** Answers what went wrong. */
+    commit(): string[] {
+        if (this.hands.ask("git", "diff", "--quiet", "HEAD", "--", ...this.files) === 0) return [];
+        // Half of an operator's change, or what a night that was cut short left: to be looked at.
+        if (!this.isClean) return [`commit (${this.files.join(" or ")} had changes before that are not committed: commit them, or undo them)`];
+        const who = ["-c", "user.name=nightly", "-c", `user.email=nightly@${hostname()}`];
+        const message = `${this.stack}: the version that runs since tonight`;
+        const { run } = this.hands;
+        if (run("git", ...who, "commit", "--quiet", "--no-gpg-sign", "--message", message, "--", ...this.files) !== 0) return ["git commit"];
+        if (!this.hasUpstream) return [];
+        // Somebody may have merged meanwhile.
+        const isPushed = run("git", ...who, "pull", "--quiet", "--rebase", "--autostash") === 0 && run("git", "push", "--quiet") === 0;
+        return isPushed ? [] : ["git push (the commit is in the checkout)"];
+    }
+}
+
+/** How the last night went. Without an end, it runs still or was killed. */
+export interface NightRecord {
+    began: string;
+    ended?: string;
+    status?: number;
+    said?: string;
+}
+
+export function writeRecord(file: string, record: NightRecord): void {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+}
+
+export function lastNight(file: string): string {
+    if (!existsSync(file)) return "none yet";
+    const { began, ended, status, said } = JSON.parse(readFileSync(file, "utf8")) as NightRecord;
+    return ended ? `${ended}: ${said} (exit status ${status})` : `began ${began}, and has not ended: it runs, or was killed`;
+}
