@@ -77,13 +77,17 @@ export function manage(verb: string, options: Options, host: Host, log: (line: s
     return lines ? 0 : 1;
 }
 
-const nameOf = (stack: string) => `${readProject().name}-${stack}-nightly`;
+/** @throws Error where the stack's name is none of a unit. */
+function nameOf(stack: string): string {
+    if (!/^[\w.-]+$/.test(stack)) throw new Error(`--stack: got "${stack}", wanted letters, digits and . _ - alone.`);
+    return `${readProject().name}-${stack}-nightly`;
+}
+
 const recordOf = (stack: string, checkout: string) => path.join(checkout, path.relative(PROJECT, WORK), "nightly", `${stack}.json`);
 
 /** @throws Error with the fix, before anything is changed. */
 export function jobOf(options: Options, host: Host, checkout: string): Job {
     const { stack, at, "time-zone": timeZone, environment, commit } = options;
-    if (!/^[\w.-]+$/.test(stack)) throw new Error(`--stack: got "${stack}", wanted letters, digits and . _ - alone.`);
     if (!/^([01]\d|2[0-3]):[0-5]\d$/.test(at)) throw new Error(`--at: got "${at}", wanted hours and minutes, such as 01:00.`);
     if (timeZone !== undefined && !isTimeZone(timeZone)) throw new Error(`--time-zone: got "${timeZone}", wanted a name such as Europe/Madrid.`);
     const user = ownerOf(host, checkout);
@@ -105,7 +109,8 @@ function isTimeZone(name: string): boolean {
 }
 
 function mustBeOnBranch(host: Host, checkout: string): void {
-    if (host.run("git", ["-C", checkout, "symbolic-ref", "--quiet", "HEAD"]).status !== 0)
+    // Root may look at the checkout of another user: the night runs as that one.
+    if (host.run("git", ["-c", `safe.directory=${checkout}`, "-C", checkout, "symbolic-ref", "--quiet", "HEAD"]).status !== 0)
         throw new Error(
             `--commit: ${checkout} is no git repository on a branch. Fix: git switch BRANCH; or leave --commit out, and commit yourself.`,
         );

@@ -103,7 +103,7 @@ export const nightOf = ({ stack, commit }: Job) => ["schedule", "run", "--stack"
  * @throws Error
  */
 export function mustBePlain(what: string, text: string): void {
-    if (!/^[\w/.:@+, =~-]+$/.test(text) || text !== text.trim())
+    if (!/^[\p{L}\p{N}_/.:@+, =~-]+$/u.test(text) || text !== text.trim())
         throw new Error(
             `${what}: got ${JSON.stringify(text)}, wanted letters, digits, spaces and / . : @ + , = ~ _ - alone. Fix: move it to another folder.`,
         );

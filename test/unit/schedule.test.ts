@@ -261,7 +261,7 @@ describe("what is refused before anything is installed", () => {
         ["--at", { at: "24:00" }, '--at: got "24:00"'],
         ["--time-zone", { "time-zone": "Madrid" }, '--time-zone: got "Madrid", wanted a name such as Europe/Madrid.'],
         ["--time-zone", { "time-zone": "+01:00" }, '--time-zone: got "+01:00"'],
-        ["--stack", { stack: "a b" }, '--stack: got "a b"'],
+        ["--stack", { stack: "../x" }, '--stack: got "../x"'],
         ["--stack", { stack: "none" }, "There is no stack file Pulumi.none.yaml. Fix: "],
         ["--environment", { environment: "/no/such/file" }, "--environment: there is no file /no/such/file."],
         ["--commit", { commit: true }, /^--commit: .* is no git repository on a branch\. Fix: /],
@@ -272,6 +272,7 @@ describe("what is refused before anything is installed", () => {
 
     test.each(["a'b", "a%b", "a\nb", "a\\b", " a", "a$b"])("a path such as %j", (text) => {
         expect(() => mustBePlain("x", text)).toThrow("Fix: move it to another folder.");
+        mustBePlain("x", "/home/josé/correo 2");
     });
 });
 

@@ -45,6 +45,18 @@ function cloned() {
     git("branch", "-q", "-u", "origin/main");
 }
 
+/** This very project, whose commands can be run. */
+function copied() {
+    const left = ["node_modules", ".git", ".work"].map((name) => path.join(PROJECT, name));
+    cpSync(PROJECT, repository, { recursive: true, filter: (source) => !left.includes(source) });
+    // Links count as installed: `npm ci` must never run in them.
+    const modules = path.join(repository, "node_modules");
+    mkdirSync(modules);
+    const installed = readdirSync(path.join(PROJECT, "node_modules")).filter((name) => !name.startsWith(".") || name === ".bin");
+    for (const name of installed) symlinkSync(path.join(PROJECT, "node_modules", name), path.join(modules, name));
+    copyFileSync(path.join(PROJECT, "package-lock.json"), path.join(modules, ".package-lock.installed"));
+}
+
 const pushed = () => git("--git-dir", path.join(folder, "origin.git"), "log", "--format=%s", "main").split("\n");
 
 /** npm, of whose scripts each ends as it should. `update` writes what it would, and leaves something behind that is nobody's. */
@@ -76,14 +88,8 @@ describe("all workflows", () => {
 
 describe("preview.yml", () => {
     test("says which stacks a change affects, in the summary and for comment.yml", () => {
-        const left = ["node_modules", ".git", ".work"].map((name) => path.join(PROJECT, name));
-        cpSync(PROJECT, repository, { recursive: true, filter: (source) => !left.includes(source) });
-        // Links count as installed: `npm ci` must never run in them.
-        const modules = path.join(repository, "node_modules");
-        mkdirSync(modules);
-        const installed = readdirSync(path.join(PROJECT, "node_modules")).filter((name) => !name.startsWith(".") || name === ".bin");
-        for (const name of installed) symlinkSync(path.join(PROJECT, "node_modules", name), path.join(modules, name));
-        copyFileSync(path.join(PROJECT, "package-lock.json"), path.join(modules, ".package-lock.installed"));
+        copied();
+        rmSync(path.join(repository, "Pulumi.aws.example.yaml")); // two stacks are enough, and faster
         git("init", "-q");
         git("add", "-A");
         git("commit", "-q", "-m", "before");
@@ -94,7 +100,7 @@ describe("preview.yml", () => {
         expect(plan).toMatch(/^### dev\n\n````diff\n@@/m);
         expect(plan).toMatch(/^### prod\.example: no change$/m);
         expect(readFileSync(runner.summary, "utf8")).toBe(plan);
-    }, 300_000);
+    }, 600_000);
 
     test("has no secret and no right but to read", () => {
         expect(PREVIEW.permissions).toEqual({ contents: "read" });
@@ -356,5 +362,18 @@ describe("a night of the operator's own machine", () => {
         npm(codes); // in a folder that is no repository
         for (const name of ["images.lock.json", "other"]) write(name, "");
         expect(ownNight(false)).toEqual({ status, said });
+    });
+
+    test("is kept, to be shown, and its webhook is tried where it went wrong", () => {
+        copied();
+        npm({ verify: 1 });
+        const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
+        const env = { ...process.env, PATH: `${runner.bin}:${process.env.PATH}` };
+        const args = [path.join(repository, "operate/schedule.ts"), "run", "--stack", "dev"];
+        const { status, stdout, stderr } = spawnSync(tsx, args, { cwd: folder, env, encoding: "utf8" });
+        const said = "updated; went wrong: verify";
+        expect([status, stdout]).toEqual([1, `\nforwardemail-dev-nightly: ${said}.\n`]);
+        expect(stderr).toMatch(/^ {2}warning: the webhook could not be told: Stack dev is not deployed/m);
+        expect(JSON.parse(read(".work/nightly/dev.json"))).toMatchObject({ began: expect.any(String), ended: expect.any(String), status, said });
     });
 });
