@@ -20,7 +20,7 @@ secrets and the keys of the set, which are looked at before any service starts.
 
   --stack NAME               default dev
   --set ID                   npm run backup -- --list shows them; default latest, the newest complete one
-  --set /FOLDER              on the server, of an installation by upstream's setup.sh, which a new stack takes over (docs/migration.md)
+  --set /FOLDER              on the server, of an installation by upstream's setup.sh, which a new stack takes over (docs/migrate-from-setup-sh.md)
   --replace-data DEPLOYMENT  for a stack that runs: name of the deployment (forwardemail-NAME), so that nobody does it by accident.
                              On a terminal it is asked for
   --undo                     puts back the data that the last restore replaced; a set of the present data is made first
@@ -117,7 +117,7 @@ function makeSet(host: BackupHost, log: (line: string) => void): void {
 /** Id of a set that is there. */
 function chosen(host: BackupHost, set: string): string {
     if (set.startsWith("/"))
-        throw new Error(`${set}: only a stack without data takes over an installation. Fix: use a new stack (docs/migration.md).`);
+        throw new Error(`${set}: only a stack without data takes over an installation. Fix: use a new stack (docs/migrate-from-setup-sh.md).`);
     const known = setsOf(askScript(host, ["sets"]));
     const id = set === "latest" ? known.at(-1) : known.find((one) => one === set);
     if (!id) throw new Error(`There is no complete set ${set}. Fix: take one of ${known.slice(-5).join(", ") || "those that npm run backup makes"}.`);

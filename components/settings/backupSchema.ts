@@ -117,6 +117,6 @@ export const restoreFrom = z
     .string("latest, the id of a set, or a folder")
     .regex(
         /^(|latest|\d{8}T\d{6}Z|\/[A-Za-z0-9._/-]+)$/,
-        "latest, the id of a set such as 20261126T030000Z, or the absolute path of a folder on the server (docs/migration.md)",
+        "latest, the id of a set such as 20261126T030000Z, or the absolute path of a folder on the server (docs/migrate-from-setup-sh.md)",
     )
     .default("");

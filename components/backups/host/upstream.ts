@@ -7,7 +7,7 @@ export const UPSTREAM = `
 # Makes $stage/set from the folder, as a run makes it from the stores.
 gather() {
     from=$1
-    [ -d "$from" ] || failed "there is no folder $from on the server. Fix: copy the whole folder of the old installation there (docs/migration.md)"
+    [ -d "$from" ] || failed "there is no folder $from on the server. Fix: copy the whole folder of the old installation there (docs/migrate-from-setup-sh.md)"
     dumped=$(newest_of mongo-backups 'mongo-backup-*.tgz')
     cached=$(newest_of redis-backups 'redis-*.rdb')
     stored=$(newest_of sqlite-backups 'sqlite-backup-*.tgz')
@@ -34,7 +34,7 @@ check_folder() {
     [ -n "$cached" ] || lacks="$lacks, redis-backups/redis-*.rdb"
     # One without mailboxes says so.
     if [ -z "$stored" ] && ! grep -sqE '^COMPOSE_PROFILES=("")?$' "$from/.env"; then lacks="$lacks, sqlite-backups/sqlite-backup-*.tgz"; fi
-    [ -z "$lacks" ] || failed "$from lacks \${lacks#, }. Fix: run the scripts/backup-*.sh of the old installation, and copy its whole folder (docs/migration.md)"
+    [ -z "$lacks" ] || failed "$from lacks \${lacks#, }. Fix: run the scripts/backup-*.sh of the old installation, and copy its whole folder (docs/migrate-from-setup-sh.md)"
     first='' last=''
     for file in "$dumped" "$cached" $stored; do
         at=$(date -d "$(stamp_of "$file")" +%s 2>/dev/null) || failed "the name of $file tells no time. Fix: give it back the name that upstream's script gave it"
