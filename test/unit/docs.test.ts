@@ -19,8 +19,8 @@ const SHORT_FOR: Record<string, string> = { rehearse: "up", "test:long": "test" 
 const ELSEWHERE = [".work", "setup.sh", "scripts", "backup", "OWNER"];
 
 const read = (file: string) => readFileSync(path.join(PROJECT, file), "utf8");
-const DOCUMENTS = ["README.md", "CONTRIBUTING.md", ...readdirSync(path.join(PROJECT, "docs")).map((name) => `docs/${name}`)].filter((name) =>
-    name.endsWith(".md"),
+const DOCUMENTS = ["README.md", "README.es.md", "CONTRIBUTING.md", ...readdirSync(path.join(PROJECT, "docs")).map((name) => `docs/${name}`)].filter(
+    (name) => name.endsWith(".md"),
 );
 const README = read("README.md");
 
@@ -155,6 +155,44 @@ describe("documentation: README.md", () => {
     });
 });
 
+// A translation that falls behind is worse than none.
+describe("documentation: README.es.md is README.md in Spanish", () => {
+    const spanish = read("README.es.md");
+
+    test("with the same headings", () => {
+        const levels = (text: string) => [...text.replace(FENCE, "").matchAll(/^(#+) /gm)].map(([, marks]) => marks);
+        expect(headings("README.md")).toEqual(HEADINGS.map(([english]) => english));
+        expect(headings("README.es.md")).toEqual(HEADINGS.map(([, inSpanish]) => inSpanish));
+        expect(levels(spanish)).toEqual(levels(README));
+    });
+
+    test("with the same commands, in its table and to copy, and the same keys", () => {
+        expect(keys(README)).toContainEqual(expect.stringMatching(/^npm run up /));
+        expect(keys(spanish)).toEqual(keys(README));
+        expect(shell(spanish)).toEqual(shell(README));
+    });
+
+    test("with the same tables, points and links", () => {
+        const rows = (text: string) => text.match(/^(\||- \*\*)/gm);
+        const links = (text: string) =>
+            [...text.matchAll(/\]\(([^)]*)\)/g)].map(([, target]) => target).filter((target) => !target.startsWith("README"));
+        expect(rows(spanish)).toEqual(rows(README));
+        expect(links(spanish)).toEqual(links(README));
+    });
+});
+
+/** In their order. A heading that changes in one of the two changes here, so that somebody looks at the other. */
+const HEADINGS = [
+    ["Forward Email, self-hosted, by `pulumi up`", "Forward Email autoalojado, con `pulumi up`"],
+    ["Quick start", "Inicio rápido"],
+    ["Your own domain", "Su propio dominio"],
+    ["Commands", "Comandos"],
+    ["Configuration", "Configuración"],
+    ["How it works", "Cómo funciona"],
+    ["How it differs from upstream's `setup.sh`", "En qué se diferencia del `setup.sh` original"],
+    ["Developing", "Desarrollo"],
+];
+
 const FILE = /\.(ts|mts|mjs|md|json|yaml|yml|sh)$/;
 const FENCE = /^```(\w*)\n([^]*?)^```$/gm;
 
@@ -195,7 +233,7 @@ const headings = (file: string) =>
 const anchorOf = (heading: string) =>
     heading
         .toLowerCase()
-        .replace(/[^\w\- ]/g, "")
+        .replace(/[^\p{L}\p{N}_\- ]/gu, "")
         .replaceAll(" ", "-");
 
 /**
