@@ -25,7 +25,12 @@ async function relayAt(address: string, { host, network }: Settings, world: Worl
     const name = under(host, EXCHANGER);
     const port = CATALOGUE.mx.publish[0] + network.portOffset;
     const subject = `${name}:${port}${address.includes(":") ? " over IPv6" : ""}`;
-    const lines = ["EHLO verify.invalid", "MAIL FROM:<>", `RCPT TO:<${ELSEWHERE}>`, "DATA", probe(world.now()), "QUIT"];
+    const lines = fromElsewhere(
+        ELSEWHERE,
+        "Whether this server relays (npm run verify)",
+        "A server that takes this message is an open relay.",
+        world.now(),
+    );
     const answers = await world.dial.smtp(address, port, lines).catch((error: Error) => error);
     if (answers instanceof Error) return [unknown(subject, answers.message)]; // whether it answers is for ports and services to tell
     const named = answers[0].split(/\s+/)[1]?.toLowerCase();
@@ -38,17 +43,24 @@ async function relayAt(address: string, { host, network }: Settings, world: Worl
     ];
 }
 
-/** The least that RFC 5322 §3.6 wants, and what most receivers want besides. */
-function probe(now: Date): string {
-    return [
-        "From: <postmaster@verify.invalid>",
-        `To: <${ELSEWHERE}>`,
+/**
+ * Whose name the probes bear. Nobody has it and it has no records (RFC 8375), so no policy of anybody's refuses it. Upstream puts off the
+ * names of RFC 2606, `.invalid` among them, before it decides about the recipient (config/index.js, testDomains).
+ */
+const STRANGER = "postmaster@verify.home.arpa";
+
+/** What a stranger says to hand a message in: without a sender, so that nothing is answered. The least that RFC 5322 §3.6 wants, and what most receivers want besides. */
+export function fromElsewhere(to: string, subject: string, text: string, now: Date): string[] {
+    const message = [
+        `From: <${STRANGER}>`,
+        `To: <${to}>`,
         `Date: ${now.toUTCString().replace("GMT", "+0000")}`,
-        `Message-ID: <${randomUUID()}@verify.invalid>`,
-        "Subject: Whether this server relays (npm run verify)",
+        `Message-ID: <${randomUUID()}@verify.home.arpa>`,
+        `Subject: ${subject}`,
         "",
-        "A server that takes this message is an open relay.",
-    ].join("\r\n");
+        text,
+    ];
+    return ["EHLO verify.invalid", "MAIL FROM:<>", `RCPT TO:<${to}>`, "DATA", message.join("\r\n"), "QUIT"];
 }
 
 /** Of the answers: to the connection, EHLO, the sender, the recipient, DATA, the message. What follows a refusal is the answer to QUIT. */
