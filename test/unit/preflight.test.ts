@@ -36,6 +36,7 @@ function run(
         STACK: "forwardemail-x",
         OPEN: open,
         BLOCK_LISTS: "",
+        DOMAINS: "",
         ...other,
     };
     const child = spawn("sh", ["-c", script], { env });
@@ -143,6 +144,41 @@ END`,
         const cases = Object.entries(answers).map(([name, answer]) => `"ahostsv4 ${name}.list.test.") echo '${answer} STREAM' ;;`);
         program("getent", `case "$*" in ${cases.join(" ")} *) exit 2 ;; esac`);
         expect(await find("list list.test", "", "", { BLOCK_LISTS: "list.test" })).toMatchObject({ level, found: expect.stringMatching(found) });
+    });
+
+    test.each([
+        ["it has the name", { "dbltest.com": "127.0.1.2", "example.com": "127.0.1.5" }, "warn", /^is on dbl/],
+        ["it does not", { "dbltest.com": "127.0.1.2" }, "pass", /^is not on dbl/],
+        ["it refuses this resolver", { "dbltest.com": "127.255.255.254", "example.com": "127.255.255.254" }, "warn", /cannot be asked/],
+        ["it refuses after the first question", { "dbltest.com": "127.0.1.2", "example.com": "127.255.255.255" }, "warn", /cannot be asked/],
+        ["nobody answers", {}, "warn", /cannot be asked/],
+        ["it says yes to all", { "dbltest.com": "127.0.1.2", invalid: "127.0.1.2", "example.com": "127.0.1.2" }, "warn", /cannot be asked/],
+    ])("a list of names, where %s", async (_, answers, level, found) => {
+        const cases = Object.entries(answers).map(([name, answer]) => `"ahostsv4 ${name}.dbl.spamhaus.org.") echo '${answer} STREAM' ;;`);
+        program("getent", `case "$*" in ${cases.join(" ")} *) exit 2 ;; esac`);
+        expect(await find("list example.com", "", "", { DOMAINS: "example.com" })).toMatchObject({ level, found: expect.stringMatching(found) });
+    });
+
+    test("sshd that takes passwords is told, a disk that is nearly full, and memory that is", async () => {
+        program("sshd", "echo 'PasswordAuthentication yes'");
+        expect(await find("login")).toMatchObject({ level: "warn", found: "sshd takes passwords" });
+        program("sshd", "printf 'passwordauthentication no\\nkbdinteractiveauthentication yes\\n'");
+        expect(await find("login")).toBeUndefined();
+        const disk = (used: number) => `printf 'x\\n/dev/vda 100000000 1 40000000 ${used}%% /\\n'`;
+        program("df", disk(86));
+        expect(await find("disk")).toMatchObject({ level: "warn", found: expect.stringContaining("86 % in use") });
+        program("df", disk(85));
+        expect(await find("disk")).toMatchObject({ level: "pass" });
+        program("awk", `case "$1" in */^MemAvailable*) echo 9 ;; *) exec /usr/bin/awk "$@" ;; esac`);
+        expect(await find("memory")).toMatchObject({ level: "warn", found: expect.stringMatching(/^9 % of \d+ MiB available$/) });
+    });
+
+    test("a reboot that an update waits for is told", async () => {
+        const file = path.join(folder, "reboot-required");
+        const findings = async () => parsePreflight((await run(PREFLIGHT.replaceAll("/run/reboot-required", file))).stdout);
+        expect((await findings()).map(({ check }) => check)).not.toContain("reboot");
+        writeFileSync(file, "");
+        expect(await findings()).toContainEqual(expect.objectContaining({ level: "warn", check: "reboot" }));
     });
 
     test("where the cloud translates the address, block lists are asked about the outer one", async () => {

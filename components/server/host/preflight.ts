@@ -19,6 +19,9 @@ export const REACH = ["gmail-smtp-in.l.google.com:25", "ghcr.io:443", "registry-
 /** Lists that many receivers ask about a sender's address (RFC 5782). */
 export const BLOCK_LISTS = ["zen.spamhaus.org", "bl.spamcop.net"];
 
+/** One that receivers ask about names in a mail (RFC 5782 §2.3), and a name that it always holds. */
+const NAME_LIST = { list: "dbl.spamhaus.org", held: "dbltest.com" };
+
 /** Variables of {@link PREFLIGHT}. */
 export interface PreflightValues extends Record<string, string> {
     /** Where the data will be; it need not exist. */
@@ -33,6 +36,8 @@ export interface PreflightValues extends Record<string, string> {
     OUTBOUND_25: string;
     /** Block lists to ask about the server's addresses, with spaces between. */
     BLOCK_LISTS: string;
+    /** Domains to ask {@link NAME_LIST} about, with spaces between. */
+    DOMAINS: string;
     /** The outer address, where the cloud translates it to the server's own; empty where it does not. */
     ELASTIC_ADDRESS: string;
     /** Ports that the firewall will leave open, with spaces between; empty where none is set up. */
@@ -45,7 +50,7 @@ export interface PreflightValues extends Record<string, string> {
 
 /** What the preflight of a stack's server looks for. */
 export function preflightValues(
-    { name, profile, network, data, firewall, backups }: Settings,
+    { name, host, domains, profile, network, data, firewall, backups }: Settings,
     { reach, blockLists, engine, login, aws }: ServerSettings,
 ): PreflightValues {
     const ports = publishedPorts(profile, network.portOffset);
@@ -57,6 +62,7 @@ export function preflightValues(
         REACH: reach.join(" "),
         OUTBOUND_25: aws?.outbound25 === "open" ? "open" : "",
         BLOCK_LISTS: blockLists.join(" "),
+        DOMAINS: blockLists.length > 0 ? [...new Set([...domains, host])].join(" ") : "",
         ELASTIC_ADDRESS: "",
         STACK: name,
         BACKUPS: backups ? "yes" : "",
@@ -104,16 +110,19 @@ processor() {
 memory() {
     # A machine of 2 GB shows less: the kernel keeps some.
     megabytes=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) / 1024))
+    free=$(awk '/^MemTotal:/ { all = $2 } /^MemAvailable:/ { free = $2 } END { print int(100 * free / all) }' /proc/meminfo)
     if [ "$megabytes" -lt 1800 ]; then say fail memory "$megabytes MiB" "take a machine with 4 GB"
+    elif [ "$free" -lt 10 ]; then say warn memory "$free % of $megabytes MiB available" "see docker stats, and which other program takes so much: ps aux --sort=-rss"
     elif [ "$megabytes" -lt 3600 ]; then say warn memory "$megabytes MiB" "4 GB leave room for searches and many clients"
     else say pass memory "$megabytes MiB"; fi
 }
 
-free_at() { # GiB, of a folder that need not exist
+there_of() { # a folder that exists, for one that need not
     there=$1
     while [ ! -d "$there" ]; do there=$(dirname "$there"); done
-    echo $(($(df -Pk "$there" | awk 'NR == 2 { print $4 }') / 1048576))
+    echo "$there"
 }
+free_at() { echo $(($(df -Pk "$(there_of "$1")" | awk 'NR == 2 { print $4 }') / 1048576)); } # GiB
 
 disk() {
     if [ -n "\${DEVICE:-}" ] && ! mountpoint -q "$DATA_DIRECTORY"; then
@@ -130,10 +139,12 @@ disk() {
     else
         place="free for $DATA_DIRECTORY"
         gigabytes=$(free_at "$DATA_DIRECTORY")
+        used=$(df -P "$(there_of "$DATA_DIRECTORY")" | awk 'NR == 2 { print $5 + 0 }')
     fi
     images=$(free_at /var/lib/docker)
     if [ "$images" -lt 8 ] && ! has docker; then say fail disk "$images GiB free for /var/lib/docker" "the images need about 6 GiB: make room"; return; fi
     if [ "$gigabytes" -lt 20 ]; then say warn disk "$gigabytes GiB $place" "20 GiB are little for mail; make room or add a disk"
+    elif [ "\${used:-0}" -gt 85 ]; then say warn disk "$gigabytes GiB $place, $used % in use" "make room or add a disk before it is full: no mail is taken then"
     else say pass disk "$gigabytes GiB $place"; fi
 }
 
@@ -155,8 +166,7 @@ ports() {
 clones() {
     [ -n "\${BACKUPS:-}" ] || return 0
     if [ -n "\${DEVICE:-}" ] && ! mountpoint -q "$DATA_DIRECTORY"; then return; fi # a blank disk gets XFS
-    there=$DATA_DIRECTORY
-    while [ ! -d "$there" ]; do there=$(dirname "$there"); done
+    there=$(there_of "$DATA_DIRECTORY")
     case $(findmnt -n -o FSTYPE -T "$there") in
         xfs | btrfs) say pass backups "the file system of $DATA_DIRECTORY clones" ;;
         *)
@@ -245,6 +255,28 @@ block_lists() {
     wait
 }
 
+name_list() {
+    for name in $DOMAINS; do (
+        ask() { timeout 8 getent ahostsv4 "$1.${NAME_LIST.list}." 2>/dev/null | awk '!seen[$1]++ { printf "%s%s", sep, $1; sep = " " }'; }
+        # A name that it holds and one that nobody has tell its answers from a refusal, and from yes to all, here too.
+        case $(ask ${NAME_LIST.held})/$(ask invalid)/$(ask "$name") in
+            127.0.1.*//) say pass "list $name" "is not on ${NAME_LIST.list}" ;;
+            127.0.1.*//127.0.1.*) say warn "list $name" "is on ${NAME_LIST.list}" "receivers refuse mail that names it: see why, and have it taken off, at the list's web site" ;;
+            *) say warn "list $name" "${NAME_LIST.list} cannot be asked from here" "it refuses the resolvers of many providers, or the server's DNS does not work: look the domain up at its web site" ;;
+        esac
+    ) & done
+    wait
+}
+
+reboot() {
+    [ ! -e /run/reboot-required ] || say warn reboot "an update of the system waits for it" "reboot when it suits: everything comes back by itself"
+}
+
+login() { # guessed passwords are how most servers are taken
+    has sshd || return 0
+    ! sshd -T 2>/dev/null | grep -qix 'passwordauthentication yes' || say warn login "sshd takes passwords" "have your key in ~/.ssh/authorized_keys, then set PasswordAuthentication no in /etc/ssh/sshd_config.d"
+}
+
 reach() {
     for target in $REACH; do (
         host=\${target%:*} port=\${target##*:}
@@ -261,7 +293,7 @@ reach() {
 }
 
 if [ "$(id -u)" != 0 ]; then say fail user "$(id -un)" "log in as root, or as one who may use sudo without a password"; exit 0; fi
-os; processor; memory; disk; ports; clones; neighbours; closing; clock; addresses; resolver; block_lists | sort; reach | sort -t "$tab" -k 2`;
+os; processor; memory; disk; ports; clones; neighbours; closing; clock; addresses; resolver; block_lists | sort; name_list | sort; reboot; login; reach | sort -t "$tab" -k 2`;
 
 /** The same as a step of an `up`: what fails ends it, before anything on the host is changed, and warnings are told. */
 export const MUST_PASS = `findings=$(
