@@ -69,19 +69,20 @@ async function createDomain(db, { domain: given, dkim_modulus_length = 2048 }) {
     return domain;
 }
 
-async function setPassword(db, alias, password = random(12)) {
-    await db.collection("aliases").updateOne({ _id: alias._id }, { $set: { token: hash(password) } });
-    return { username: `${alias.name}@${alias.domain}`, password };
+async function setPassword(db, { _id, address }, password = random(12)) {
+    await db.collection("aliases").updateOne({ _id }, { $set: { token: hash(password) } });
+    return { username: address, password };
 }
 
 async function createAlias(db, domain, { name, password }) {
     if (!/^[a-z0-9._+-]+$/.test(name ?? "")) throw fail(400, "name is not a local part");
-    if (await db.collection("aliases").findOne({ name, domain: domain.name })) throw fail(409, `${name}@${domain.name} exists`);
+    const address = `${name}@${domain.name}`;
+    if (await db.collection("aliases").findOne({ name, domain: domain._id })) throw fail(409, `${address} exists`);
     // The storage location is part of the record: a later change of SQLITE_STORAGE_PATH does not move old mailboxes.
-    const alias = { _id: random(12), name, domain: domain.name, storage_location: env.SQLITE_STORAGE_PATH };
+    const alias = { _id: random(12), name, domain: domain._id, is_enabled: true, storage_location: env.SQLITE_STORAGE_PATH };
     await db.collection("aliases").insertOne(alias);
-    if (password) await setPassword(db, alias, password);
-    return alias;
+    if (password) await setPassword(db, { ...alias, address }, password);
+    return { ...alias, address };
 }
 
 const split = (address) => {
@@ -89,7 +90,14 @@ const split = (address) => {
     return { name: address.slice(0, at).toLowerCase().split("+")[0], domain: domainToUnicode(address.slice(at + 1)) };
 };
 const findDomain = (db, name) => db.collection("domains").findOne({ name: domainToUnicode(name) });
-const findAlias = (db, address) => db.collection("aliases").findOne(split(address));
+
+/** With its address, which is not stored: an alias names its domain by the id. */
+async function findAlias(db, address) {
+    const { name, domain } = split(address);
+    const owner = await findDomain(db, domain);
+    const alias = owner && (await db.collection("aliases").findOne({ name, domain: owner._id }));
+    return alias && { ...alias, address: `${name}@${owner.name}` };
+}
 
 async function login(db, address, password) {
     const alias = await findAlias(db, address ?? "");

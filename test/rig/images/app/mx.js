@@ -12,10 +12,12 @@ const { broken, connect, version } = require("./run");
 const record = (session, event, details = {}) =>
     logs.collection("logs").insertOne({ at: new Date(), service: "mx", event, client: session.remoteAddress, ...details });
 
+/** The envelope's sender is where upstream's seal has it (helpers/on-data-mx.js). Nothing is verified here. */
 function received(session) {
+    const seal = `ARC-Authentication-Results: i=1; ${os.hostname()};\r\n spf=none smtp.mailfrom="${session.envelope.mailFrom.address}"`;
     const protocol = session.secure ? "ESMTPS" : "ESMTP";
     const from = `${session.hostNameAppearsAs} ([${session.remoteAddress}])`;
-    return `X-Seen-Client: ${session.remoteAddress}\r\nReceived: from ${from}\r\n by ${os.hostname()} (${version}) with ${protocol};\r\n ${new Date().toUTCString()}\r\n`;
+    return `${seal}\r\nX-Seen-Client: ${session.remoteAddress}\r\nReceived: from ${from}\r\n by ${os.hostname()} (${version}) with ${protocol};\r\n ${new Date().toUTCString()}\r\n`;
 }
 
 /** Takes any recipient and decides when it has the message, as upstream does (helpers/on-rcpt-to.js, helpers/get-recipients.js). */
