@@ -58,7 +58,7 @@ export function reference(): string {
         alertWebhook: 'URL that is told, by a POST with JSON {"text": …}, when a certificate cannot be renewed or a backup is overdue',
         backupSecretKey: "secret of backups.accessKeyId: the server writes the backup sets with it",
         backupPruneSecretKey: "secret of backups.pruneAccessKeyId: `npm run prune` deletes old sets with it; it is never left on the server",
-        backupCanaryPassword: "password of the alias backups.canary, for the restore drill",
+        backupCanaryPassword: "password of the alias backups.canary, for the restore drill and for verify",
         backupPassphrase: "opens every backup set. Generated unless given; keep it apart from the stack: without it no set can be read",
         registryPassword: "password of image.build.username, by which the image is pushed, and pulled by the server",
         restoredSecrets: "secrets and keys of the set that `npm run restore` brought back, JSON",

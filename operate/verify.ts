@@ -2,11 +2,16 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { parseArgs, styleText } from "node:util";
 import { openExisting } from "./session";
+import { domainsCheck } from "./verify/application";
+import { mailCheck } from "./verify/canary";
 import { Check, Finding, Report, Status, exitCode, runChecks, worst } from "./verify/check";
+import { clientsCheck } from "./verify/clients";
 import { deployed } from "./verify/deployed";
 import { foreignCheck, mtaStsCheck, recordsCheck, reverseCheck, spfCheck } from "./verify/dns";
+import { dnssecCheck } from "./verify/dnssec";
 import { backupsCheck, driftCheck, hostCheck } from "./verify/host";
 import { portsCheck, relayCheck } from "./verify/mail";
+import { reportsCheck } from "./verify/reports";
 import { servicesCheck } from "./verify/services";
 import { daneCheck, tlsCheck } from "./verify/tls";
 import { theWorld } from "./verify/world";
@@ -14,14 +19,15 @@ import { WORK } from "./workspace";
 
 /** In the order in which one would look. */
 export const CHECKS: Check[] = [
-    ...[servicesCheck, portsCheck, tlsCheck, relayCheck],
-    ...[recordsCheck, foreignCheck, reverseCheck, spfCheck, mtaStsCheck, daneCheck],
+    ...[servicesCheck, portsCheck, tlsCheck, relayCheck, mailCheck, clientsCheck],
+    ...[recordsCheck, foreignCheck, dnssecCheck, reverseCheck, spfCheck, reportsCheck, mtaStsCheck, daneCheck, domainsCheck],
     ...[hostCheck, backupsCheck, driftCheck],
 ];
 
 const HELP = `npm run verify -- [--stack NAME] [--only CHECK ...] [--all] [--json] [--since-last] [--rehearse]
 
-Compares a deployment with what was declared: services, ports, certificates, DNS, reverse names, backups, the server. Changes nothing.
+Compares a deployment with what was declared: services, ports, certificates, DNS, reverse names, backups, the server. Changes nothing; with
+a canary (backups.canary) two mails are sent to it, and deleted.
 Ends with 0 when all is well (warnings may be told), 1 when something fails, 3 when nothing fails but something could not be told.
 
   --stack NAME   default dev

@@ -101,7 +101,7 @@ export const backups = z
                 .email("an address")
                 .optional()
                 .describe(
-                    "Address of an alias of your own, whose mailbox the drill opens and reads: nobody else's opens without its password. Its password is the secret backupCanaryPassword.",
+                    "Address of an alias of your own, whose mailbox the drill opens and reads: nobody else's opens without its password. verify sends two mails to it and by it, and deletes them. Its password is the secret backupCanaryPassword.",
                 ),
             drill: z
                 .enum(["never", "weekly", "monthly"], "never, weekly or monthly")

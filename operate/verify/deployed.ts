@@ -35,6 +35,11 @@ function waysTo(session: Session, stack: string): Ways {
         },
         sets: async () => setsOf(await askScriptAside(await backupHost(session, stack), ["sets"])),
         drift: () => driftOf(session),
+        async canary() {
+            const canary = session.settings.backups?.canary;
+            // What the settings have of it is decrypted in a program only.
+            return canary && { user: canary.address, pass: (await session.stack.getConfig("backupCanaryPassword")).value };
+        },
     };
 }
 

@@ -6,6 +6,7 @@ import { canonical } from "../../components/settings/names";
 import { LiveZone, Lookup, LookupAt, Type, addressOf, liveZone } from "../dnsLookup";
 import { findForeignRecords } from "../foreignRecords";
 import { Check, Declared, Deployment, Finding, unknown } from "./check";
+import { resolverOf } from "./resolver";
 import type { World } from "./world";
 
 const publish = (deployment: Deployment): string =>
@@ -169,14 +170,7 @@ function sendersOf({ settings, records }: Deployment): string[] {
 }
 
 async function spfOf(ip: string, domain: string, helo: string, lookup: Lookup, fix: string): Promise<Finding> {
-    const resolver = async (name: string, type: string): Promise<unknown[]> => {
-        const found = await lookup(name, type as Type);
-        if (found.length === 0) throw Object.assign(new Error(`${name} has no ${type}`), { code: "ENODATA" });
-        if (type === "TXT") return found.map((text) => [text]);
-        if (type !== "MX") return found;
-        return found.map((mx) => ({ priority: Number(mx.split(" ")[0]), exchange: mx.split(" ")[1] }));
-    };
-    const { status } = await spf({ sender: `postmaster@${domain}`, ip, helo, mta: helo, resolver: resolver as never });
+    const { status } = await spf({ sender: `postmaster@${domain}`, ip, helo, mta: helo, resolver: resolverOf(lookup) });
     const subject = `${domain} from ${ip}`;
     if (status.result === "pass") return { status: "pass", subject, got: "pass" };
     if (status.result === "temperror") return { status: "unknown", subject, got: `temperror: ${status.comment ?? ""}` };

@@ -1,5 +1,6 @@
 import { CATALOGUE, servicesOf } from "../../components/services/catalogue";
-import { Check, Finding } from "./check";
+import { Check, Deployment, Finding, unknown } from "./check";
+import type { World } from "./world";
 
 export const servicesCheck: Check = {
     id: "services",
@@ -7,7 +8,7 @@ export const servicesCheck: Check = {
     source: "components/services/catalogue.ts",
     async run({ settings, stack }, world) {
         const running = await world.containers();
-        return servicesOf(settings.profile).map((service): Finding => {
+        const services = servicesOf(settings.profile).map((service): Finding => {
             const up = `npm run up -- --stack ${stack}`;
             const found = running.filter((one) => one.service === service);
             if (found.length === 0) return { status: "fail", subject: service, got: "does not run", fix: up };
@@ -20,5 +21,21 @@ export const servicesCheck: Check = {
                 return { status: "warn", subject: service, got: `healthy, after ${restarts} restarts`, fix: `see why: docker logs ${container}` };
             return { status: "pass", subject: service, got: `healthy, ${tag}` };
         });
+        return [...services, await compatibility(settings, world)];
     },
 };
+
+/** Data that stay behind their MongoDB keep its next major release from starting. */
+async function compatibility({ images }: Deployment["settings"], world: World): Promise<Finding> {
+    const subject = "mongodb's data";
+    const { tag } = images.mongodb;
+    try {
+        const { compatibility: found } = await world.application();
+        const expected = /^\d+\.\d+/.exec(tag)?.[0];
+        if (!expected || found === expected) return { status: "pass", subject, got: `of ${found}` };
+        const fix = `when all has been well for a while: db.adminCommand({ setFeatureCompatibilityVersion: "${expected}", confirm: true }) in mongosh`;
+        return { status: "warn", subject, expected: `of ${expected}`, got: `of ${found}`, fix };
+    } catch (error) {
+        return unknown(subject, (error as Error).message);
+    }
+}

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,6 +8,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setsOf } from "../../operate/backup";
 import { BackupHost, askScript } from "../../operate/backupHost";
 import { remove } from "../../operate/down";
+import { chosen } from "../../operate/verify";
+import { runChecks } from "../../operate/verify/check";
+import { deployed } from "../../operate/verify/deployed";
+import { theWorld } from "../../operate/verify/world";
 import type { Keys } from "../rig/s3/client";
 import { type Bucket, startBucket } from "./bucket";
 import { deliver, makeMailbox, readImap, request } from "./clients";
@@ -110,6 +114,13 @@ function keepDelivering(prefix: string): { stop(): Promise<void> } {
             return run;
         },
     };
+}
+
+/** Runs a statement on the application's database. */
+function mongo(statement: string): string {
+    const login = 'const { MONGODB_USER, MONGODB_PASSWORD } = process.env; db.getSiblingDB("admin").auth(MONGODB_USER, MONGODB_PASSWORD);';
+    const script = `${login} db = db.getSiblingDB("forwardemail_production"); ${statement}`;
+    return world.docker("exec", world.container("mongodb"), "mongosh", "--quiet", "--norc", "--eval", script);
 }
 
 async function subjects(): Promise<string[]> {
@@ -289,6 +300,27 @@ describe("backups", () => {
         expect(text).toMatch(new RegExp(`set ${sets().at(-1)} can be restored: 1 mailboxes, \\d+ documents`));
         expect(text).toMatch(/the mailbox of alice@example\.org opens: [1-9]\d* mails in its inbox/);
         expect(text).toMatch(/RPO \d+ s .*RTO \d+ s/);
+    });
+
+    test("verify sends its canary two mails that arrive, are signed and are deleted; a key that is not the one that signs is told", async () => {
+        const { deployment, ways } = await deployed(world.session, "e2e");
+        const mail = async () => (await runChecks(chosen(["mail"]), deployment, theWorld(deployment.settings, ways)))[0].findings;
+        const before = await subjects();
+        const found = await mail();
+        for (const { status, subject, got } of found) console.log(`${status} ${subject}: ${got}`);
+        expect(found.map(({ status, subject }) => `${status} ${subject}`)).toEqual([
+            `pass mail to ${LOGIN.user} from outside`,
+            ...["", "DKIM of ", "return path of "].map((what) => `pass ${what}mail by ${LOGIN.user}`),
+        ]);
+        expect((await subjects()).sort()).toEqual(before.sort());
+        const other = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ type: "spki", format: "der" }).toString("base64");
+        const set = (fields: string) =>
+            mongo(`const { _id, dkim_public_key: own, kept } = db.domains.findOne(); db.domains.updateOne({ _id }, { $set: { ${fields} } })`);
+        set(`kept: own, dkim_public_key: BinData(0, "${other}")`);
+        expect((await mail()).filter(({ status }) => status !== "pass")).toMatchObject([
+            { status: "fail", subject: `DKIM of mail by ${LOGIN.user}` },
+        ]);
+        set("dkim_public_key: kept");
     });
 });
 
