@@ -7,6 +7,7 @@ import type { MtaSts } from "./dns/mtaSts";
 import { applicationImage } from "./image/build";
 import { AwsMachine } from "./server/awsMachine";
 import { DockerHost } from "./server/dockerHost";
+import { bansValues } from "./server/host/bans";
 import { EVERYWHERE, firewallRules } from "./server/host/firewall";
 import { preflightValues } from "./server/host/preflight";
 import { Machine, Server } from "./server/server";
@@ -116,6 +117,7 @@ function createServer(settings: Settings, place: ServerSettings, instance?: AwsM
                 ipv6: settings.network.ipv6,
                 // On AWS the security group decides who may come to SSH: it can be changed by who is locked out.
                 firewall: instance ? { ...firewall, ssh: { ...firewall.ssh, from: EVERYWHERE } } : firewall,
+                bans: bansValues(settings, place),
                 disk: device === undefined ? undefined : { device, directory: directory!, size: aws?.dataGb },
             },
     });

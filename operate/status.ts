@@ -41,6 +41,7 @@ export async function screen(deployment: Deployment): Promise<string[]> {
         told("queue", queue, (count) => `${count} mails wait`),
         told("disk", host, ({ disk: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`),
         told("memory", host, ({ memory: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`),
+        ...(server.engine && settings.firewall.bans.enabled ? [told("closed out", host, ({ bans }) => bansLine(bans))] : []),
     ]);
     const { tag } = settings.images.forwardemail;
     return [`${settings.name}  ${settings.host} at ${address}, version ${tag}, profile ${settings.profile}`, "", ...lines];
@@ -97,6 +98,8 @@ interface Figures {
     /** What the backup script left (components/backups/host/backup.ts). */
     backup?: { lastSuccess: number; exitStatus: number };
     drill?: { exitStatus: number; at: number; error: string };
+    /** Addresses that fail2ban closes out (components/server/host/bans.ts). */
+    bans?: { ssh: number; mail: number };
 }
 
 async function hostFigures({ name, data: { directory } }: Settings, server: ServerSettings): Promise<Figures> {
@@ -113,7 +116,9 @@ while [ ! -d "$there" ]; do there=$(dirname "$there"); done
 df -Pk "$there" | awk 'NR == 2 { print "disk", $4, $2 }'
 awk '/^MemTotal:/ { all = $2 } /^MemAvailable:/ { free = $2 } END { print "memory", free, all }' /proc/meminfo
 here=$(folder_of "$BACKUP" 2>/dev/null) || here=/nowhere
-for name in status drill; do if [ -e "$here/$name.json" ]; then printf '%s ' "$name"; tr -d '\\n' <"$here/$name.json"; echo; fi; done`;
+for name in status drill; do if [ -e "$here/$name.json" ]; then printf '%s ' "$name"; tr -d '\\n' <"$here/$name.json"; echo; fi; done
+banned() { fail2ban-client status "$1" 2>/dev/null | sed -n 's/.*Currently banned:[^0-9]*\\([0-9]*\\)$/\\1/p'; }
+[ -z "$(command -v fail2ban-client)" ] || ! systemctl is-active --quiet forwardemail-logins || echo "bans $(banned sshd) $(banned forwardemail)"`;
 
 export function figuresOf(text: string): Figures {
     const found = new Map(text.split("\n").map((line) => [line.split(" ")[0], line.slice(line.indexOf(" ") + 1)]));
@@ -123,7 +128,19 @@ export function figuresOf(text: string): Figures {
         return [free, size] as [number, number];
     };
     const json = <T>(name: string) => (found.has(name) ? (JSON.parse(found.get(name)!) as T) : undefined);
-    return { disk: pair("disk"), memory: pair("memory"), backup: json("status"), drill: json("drill") };
+    const [, ssh, mail] = /^(\d+) (\d+)$/.exec(found.get("bans") ?? "") ?? [];
+    return {
+        disk: pair("disk"),
+        memory: pair("memory"),
+        backup: json("status"),
+        drill: json("drill"),
+        bans: ssh ? { ssh: Number(ssh), mail: Number(mail) } : undefined,
+    };
+}
+
+export function bansLine(bans: Figures["bans"]): string {
+    if (!bans) return "nobody, for fail2ban does not run: systemctl status fail2ban forwardemail-logins on the server";
+    return `${bans.ssh} from SSH, ${bans.mail} from mail`;
 }
 
 export function backupLine({ backup, drill }: Pick<Figures, "backup" | "drill">, now = Date.now()): string {

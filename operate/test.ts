@@ -9,9 +9,11 @@ import { REGISTER, SECRETS, SET_UP, UNDO_SECRETS, UNDO_SET_UP } from "../compone
 import { BUILD } from "../components/image/build";
 import { MONGODB, REDIS } from "../components/services/databases";
 import { DOCKER_SOCKET, SshConnection, overSsh } from "../components/server/connection";
+import { BANS, UNDO_BANS } from "../components/server/host/bans";
 import { DISK } from "../components/server/host/disk";
 import { ENGINE, UNDO_ENGINE } from "../components/server/host/engine";
 import { CONFIRM, FIREWALL, UNDO_FIREWALL } from "../components/server/host/firewall";
+import { LOGINS } from "../components/server/host/logins";
 import { MUST_PASS } from "../components/server/host/preflight";
 import { SYSTEM, UNDO_SYSTEM } from "../components/server/host/system";
 import { INSTALL } from "../components/services/files";
@@ -118,6 +120,8 @@ function writtenScripts(): string[] {
         disk: DISK,
         firewall: FIREWALL,
         confirm: CONFIRM,
+        bans: BANS,
+        logins: LOGINS,
         register: REGISTER,
         renew: RENEW,
         secrets: SECRETS,
@@ -126,7 +130,9 @@ function writtenScripts(): string[] {
         open: OPEN,
         schedule: SCHEDULE,
         "restore-at-start": RESTORE_AT_START,
-        undo: [UNDO_SYSTEM, UNDO_ENGINE, UNDO_FIREWALL, UNDO_SECRETS, UNDO_SET_UP, UNDO_SCHEDULE].map((script) => `(${script}\n)`).join("\n"),
+        undo: [UNDO_SYSTEM, UNDO_ENGINE, UNDO_FIREWALL, UNDO_BANS, UNDO_SECRETS, UNDO_SET_UP, UNDO_SCHEDULE]
+            .map((script) => `(${script}\n)`)
+            .join("\n"),
         confirmed: overSsh(EXAMPLE, { variables: ["A", "B"], confirm: CONFIRM, patience: 9 })[2],
         ssh: overSsh(EXAMPLE, { variables: ["A", "B"] })[2],
         mongodb: MONGODB,

@@ -3,6 +3,7 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { RegistryLogin } from "../settings/settings";
 import { dockerUrl, overSsh, sshOptions } from "./connection";
+import { BANS, UNDO_BANS } from "./host/bans";
 import { DISK } from "./host/disk";
 import { ENGINE, UNDO_ENGINE } from "./host/engine";
 import { CONFIRM, FIREWALL, FirewallRules, UNDO_FIREWALL, firewallTable, openPorts } from "./host/firewall";
@@ -29,6 +30,8 @@ export interface SetUp {
     /** Where Docker comes from when there is none. */
     engine: "distribution" | "docker";
     firewall: FirewallRules;
+    /** Values of the script that closes out who guesses passwords; unset, nobody is. */
+    bans?: Record<string, string>;
     /** Whether containers have IPv6. */
     ipv6: boolean;
     /** Disk for the data directory; unset, the operator has mounted one, or none. */
@@ -76,7 +79,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
 
     /** One after the other, because they share the package manager, and the firewall asks Docker. Taken back in the other order. */
     private setUp(name: string, setUp: SetUp, opts: pulumi.CustomResourceOptions): pulumi.Resource[] {
-        const { stack: STACK, engine, firewall, ipv6, disk } = setUp;
+        const { stack: STACK, engine, firewall, bans, ipv6, disk } = setUp;
         let last = opts.dependsOn;
         const step = (role: string, script: HostScript) => {
             const done = this.run(`${name}-${role}`, script, { ...opts, dependsOn: last });
@@ -91,6 +94,7 @@ export class DockerHost extends pulumi.ComponentResource implements Server {
         step("engine", { script: ENGINE, environment: { ENGINE: engine }, remove: UNDO_ENGINE });
         const environment = { TABLE: firewallTable(firewall), OPEN: openPorts(firewall), STACK };
         step("firewall", { script: FIREWALL, environment, remove: UNDO_FIREWALL, confirm: CONFIRM });
+        if (bans) step("bans", { script: BANS, environment: { ...bans, STACK }, remove: UNDO_BANS });
         return last as pulumi.Resource[];
     }
 

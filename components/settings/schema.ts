@@ -7,7 +7,7 @@ import { certificates } from "./certificateSchema";
 import { dkim, dns, domainRecords } from "./dnsSchema";
 import { image } from "./imageSchema";
 import { dnsName } from "./names";
-import { networks, server } from "./serverSchema";
+import { bans, networks, server } from "./serverSchema";
 
 // The shape of a stack's config. Each message ends the sentence "got X, wanted …".
 // Pulumi.yaml declares the same keys for `pulumi config` and the editor; a unit test holds the two together.
@@ -102,8 +102,9 @@ export const schema = z.strictObject({
                     .array(z.union([z.int(), z.string()], PORT).refine(isPort, PORT), "a list of ports")
                     .default([])
                     .describe("Ports of other programs and containers on the host that stay open: 8080 for TCP, 51820/udp for UDP."),
+                bans: bans.prefault({}).describe("Who guesses passwords of SSH, SMTP, IMAP or POP3 is closed out for a while."),
             },
-            "a map with sshFrom, allow",
+            "a map with sshFrom, allow, bans",
         )
         .prefault({}),
     data: z

@@ -30,6 +30,30 @@ const network = z
     .refine(hasNoHostBits, "the first address of a network, such as 203.0.113.0/24; one address alone is 203.0.113.7/32");
 export const networks = z.array(network, "a list of networks").min(1, "at least one network");
 
+/** More than ten would never come about over SMTP, IMAP and POP3: from the tenth on the application refuses an address itself, and counts no more. */
+export const bans = z.strictObject(
+    {
+        enabled: z.boolean("true or false").default(true).describe("Close out addresses that guess passwords, with fail2ban."),
+        failures: z
+            .int("a whole number")
+            .min(3, "3 or more")
+            .max(10, "10 or less: then the application itself refuses the address")
+            .default(8)
+            .describe("How many log-ins may fail within an hour. Over SMTP, IMAP and POP3 the same wrong password counts once."),
+        minutes: z
+            .int("a whole number of minutes")
+            .min(1, "1 or more")
+            .max(1440, "1440 or less: fail2ban forgets older ones")
+            .default(60)
+            .describe("For how long an address is closed out."),
+        exempt: z
+            .array(network, "a list of networks")
+            .default([])
+            .describe("Networks in CIDR form that never are, such as your office; private networks and those of firewall.sshFrom are not either."),
+    },
+    "a map with enabled, failures, minutes, exempt",
+);
+
 /** Instances before Nitro name their disks otherwise, and are dear for what they do. */
 const XEN = /^(t1|t2|m[1-4]|c[134]|r[34]|x1e?|d2|i[23]|h1|g[23]|p[23]|f1)\./;
 

@@ -1,9 +1,11 @@
 import { isIPv4 } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import { Problem } from "../errors";
 import { publishedPorts } from "../services/catalogue";
 import { DOCKER_SOCKET, SshConnection, dockerUrl } from "../server/connection";
 import { EVERYWHERE } from "../server/host/firewall";
 import { Config } from "./schema";
+import { bans } from "./serverSchema";
 import { ServerSettings } from "./settings";
 
 /** Whether the servers fit their kinds. */
@@ -98,7 +100,8 @@ function checkFirewall({ firewall, servers: [{ kind, setUp, port }], profile, ne
     const problems: Problem[] = [];
     const report = (key: string, message: string, fix: string) => problems.push({ key, message, fix });
     const open = firewall.sshFrom.length === EVERYWHERE.length && EVERYWHERE.every((all) => firewall.sshFrom.includes(all));
-    if ((kind === "local" || !setUp) && (!open || firewall.allow.length > 0))
+    const isDefault = open && firewall.allow.length === 0 && isDeepStrictEqual(firewall.bans, bans.parse({}));
+    if ((kind === "local" || !setUp) && !isDefault)
         report("firewall", "means nothing on a host that is not set up", "remove it, or let a server of kind ssh be set up");
     if (!open && firewall.allow.includes(port))
         report("firewall.allow", `holds SSH's port ${port}, which would open it to all`, "remove it; firewall.sshFrom decides");

@@ -33,7 +33,11 @@ export interface Settings {
     /** What the application wants published for its domains. */
     applicationDomains: Record<string, ApplicationDomain>;
     /** Of hosts that are set up. */
-    firewall: { /** Networks in CIDR form. */ sshFrom: string[]; /** Ports of others: `8080`, `51820/udp`. */ allow: Array<number | string> };
+    firewall: {
+        /** Networks in CIDR form. */ sshFrom: string[];
+        /** Ports of others: `8080`, `51820/udp`. */ allow: Array<number | string>;
+        bans: Config["firewall"]["bans"];
+    };
     data: { directory?: string; /** Disk for the directory, on the host. */ device?: string; adopt: boolean };
     /** Memory limit of each service in MiB. */
     memoryMb: Record<ServiceName, number>;

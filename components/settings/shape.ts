@@ -81,6 +81,8 @@ export const EXAMPLES: Record<string, string> = {
     firewall: "{allow: [8080]}",
     "firewall.sshFrom": "[203.0.113.0/24]",
     "firewall.allow": "[8080]",
+    "firewall.bans": "{exempt: [203.0.113.0/24]}",
+    "firewall.bans.exempt": "[203.0.113.0/24]",
     data: "{directory: /srv/forwardemail}",
     image: "{build: {context: ../forwardemail.net, repository: registry.example.com/me/forwardemail-selfhosted}}",
     "image.build": "{context: ../forwardemail.net, repository: registry.example.com/me/forwardemail-selfhosted}",

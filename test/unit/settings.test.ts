@@ -211,6 +211,23 @@ describe("bad input, each with one clear message", () => {
             "servers[0].port: got 443, which the deployment publishes itself",
         ],
         ["a port that is none", { firewall: { allow: ["51820/tcp"] } }, 'firewall.allow[0]: got "51820/tcp", wanted a TCP port such as 8080'],
+        ["bans on this machine", { firewall: { bans: { minutes: 5 } } }, "firewall: means nothing on a host that is not set up"],
+        [
+            "more failures than the application allows",
+            { ...onAws(), firewall: { bans: { failures: 20 } } },
+            "firewall.bans.failures: got 20, wanted 10 or less: then the application itself refuses the address",
+        ],
+        ["bans of years", { ...onAws(), firewall: { bans: { minutes: 100_000 } } }, "firewall.bans.minutes: got 100000, wanted 1440 or less"],
+        [
+            "one who is exempt by an address",
+            { ...onAws(), firewall: { bans: { exempt: ["203.0.113.7"] } } },
+            'firewall.bans.exempt[0]: got "203.0.113.7", wanted a network such as 203.0.113.0/24',
+        ],
+        [
+            "bans as a word",
+            { ...onAws(), firewall: { bans: "off" } },
+            'firewall.bans: got "off", wanted a map with enabled, failures, minutes, exempt',
+        ],
         ["data in a system folder", { data: { directory: "/etc" } }, 'data.directory: got "/etc", wanted a folder of its own'],
         ["data beside itself", { data: { directory: "/srv/../etc/x" } }, 'data.directory: got "/srv/../etc/x"'],
         [

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { expect, test } from "vitest";
 import { readStackFile, settingsFrom } from "../../operate/stackFile";
-import { FIGURES, backupLine, figuresOf, screen } from "../../operate/status";
+import { FIGURES, backupLine, bansLine, figuresOf, screen } from "../../operate/status";
 
 test("the script tells disk, memory and what backups left, and a folder that is not there is none of its concern", () => {
     const folder = mkdtempSync(path.join(tmpdir(), "status-"));
@@ -39,6 +39,26 @@ test.each([
     ],
 ])("backups in a line: %o, %o", (backup, drill, expected) => {
     expect(backupLine({ backup, drill }, 12_600_000)).toBe(expected);
+});
+
+test("who is closed out is told where fail2ban runs", () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "status-"));
+    const program = (name: string, script: string) => writeFileSync(path.join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const bans = () => {
+        const env = { ...process.env, PATH: `${folder}:${process.env.PATH}`, DATA: folder, BACKUP: folder };
+        return figuresOf(spawnSync("/bin/sh", ["-c", FIGURES], { encoding: "utf8", env }).stdout).bans;
+    };
+    // As its status has it, with a tab.
+    program(
+        "fail2ban-client",
+        `[ "$2" = sshd ] && count=12 || count=3; printf '\`- Actions\n   |- Currently banned:\\t%s\n   |- Total banned:\\t99\n' $count`,
+    );
+    program("systemctl", "exit 0");
+    expect(bans()).toEqual({ ssh: 12, mail: 3 });
+    expect(bansLine(bans())).toBe("12 from SSH, 3 from mail");
+    program("systemctl", "exit 3");
+    expect(bansLine(bans())).toMatch(/^nobody, for fail2ban does not run: /);
+    rmSync(folder, { recursive: true });
 });
 
 test("what nobody tells is unknown, and the rest is shown; a rejection that comes before another answer ends nothing", async () => {

@@ -4,7 +4,7 @@
 
 const { IMAPServer, imapHandler } = require("wildduck/imap-core");
 const parseMimeTree = require("wildduck/imap-core/lib/indexer/parse-mime-tree");
-const { login } = require("./accounts");
+const { attempt } = require("./attempts");
 const { env, tls } = require("./env");
 const { mailbox } = require("./mailbox");
 const { connect, onStop } = require("./run");
@@ -41,8 +41,8 @@ async function* load(alias, path, uids) {
     }
 }
 
-on("onAuth", async ({ username, password }) => {
-    const alias = await login(db, username, password);
+on("onAuth", async ({ username, password }, session) => {
+    const alias = await attempt(stores, { username, password }, session);
     return alias ? { user: { id: alias._id, username, alias } } : false;
 });
 on("onList", list);
@@ -97,4 +97,4 @@ server.on("error", (error) => {
 });
 server.listen(env.IMAP_PORT, "::", () => console.log(`IMAP server listening on ${env.IMAP_PORT}`));
 onStop(() => new Promise((resolve) => server.close(resolve)));
-const { db } = connect("IMAP");
+const stores = connect("IMAP");

@@ -21,7 +21,7 @@ const handler = (work) => (first, session, done) =>
     work(first, session).then(
         (result) => done(null, result),
         (error) => {
-            console.error(`${session.remoteAddress}: ${error.message}`);
+            if (!error.ignoreHook) console.error(`${session.remoteAddress}: ${error.message}`); // upstream's name for what it does not log
             done(error.responseCode ? error : reject(451, "4.3.0 try again later"));
         },
     );

@@ -4,7 +4,7 @@
 
 const { Readable } = require("node:stream");
 const POP3Server = require("wildduck/lib/pop3/server");
-const { login } = require("./accounts");
+const { attempt } = require("./attempts");
 const { env, tls } = require("./env");
 const { mailbox } = require("./mailbox");
 const { connect, onStop } = require("./run");
@@ -23,8 +23,8 @@ const server = new POP3Server({
     logger: false,
     SNICallback: (name, done) => done(null, server.secureContext.get("*")),
 
-    onAuth: reply(async ({ username, password }) => {
-        const alias = await login(db, username, password);
+    onAuth: reply(async ({ username, password }, session) => {
+        const alias = await attempt(stores, { username, password }, session);
         return alias && { user: { id: alias._id, username, alias } };
     }),
 
@@ -52,4 +52,4 @@ server.on("error", (error) => {
 });
 server.listen(env.POP3_PORT, "::", () => console.log(`POP3 server listening on ${env.POP3_PORT}`));
 onStop(() => new Promise((resolve) => server.close(resolve)));
-const { db } = connect("POP3");
+const stores = connect("POP3");

@@ -2,15 +2,16 @@
 
 /** Submission: authenticated senders put mail into the queue in MongoDB. */
 
-const { login } = require("./accounts");
+const { attempt } = require("./attempts");
 const { env, tls } = require("./env");
 const { handler, read, reject, serveMail } = require("./mail");
 const { broken, connect } = require("./run");
 
 const isSystem = ({ username, password }) => username === env.SMTP_TRANSPORT_USER && password === env.SMTP_TRANSPORT_PASS;
 
-async function authenticate(auth) {
-    if (!isSystem(auth) && !(await login(db, auth.username, auth.password))) throw reject(535, "5.7.8 wrong user name or password");
+async function authenticate(auth, session) {
+    if (!isSystem(auth) && !(await attempt({ db, redis }, auth, session)))
+        throw Object.assign(reject(535, "5.7.8 wrong user name or password"), { ignoreHook: true });
     return { user: auth.username.toLowerCase() };
 }
 
@@ -32,4 +33,4 @@ const isImplicitTls = [465, 2465, 2455].includes(env.SMTP_PORT);
 const options = { ...tls("WEB"), secure: isImplicitTls, onAuth: handler(authenticate), onMailFrom: handler(sender), onData: handler(queue) };
 if (broken === "smtp-crash") setTimeout(() => process.exit(1), 1000);
 if (broken !== "hang") serveMail("SMTP", options);
-const { db, logs } = connect("BREE");
+const { db, logs, redis } = connect("BREE");

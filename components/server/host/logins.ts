@@ -1,0 +1,51 @@
+// The application logs no wrong password: such an error has `ignoreHook`, and its logger keeps silent then, on the console and in MongoDB
+// (upstream, helpers/on-auth.js and helpers/logger.js). But it counts them by client address in Redis, as auth_limit_production:ADDRESS, for
+// a limit of its own: ten different ones from an address, and it refuses that address for a day (config/index.js, smtpLimitAuth).
+// So a small service reads these counts and says in the journal where one has grown.
+
+/**
+ * Tells how often a wrong password came from where since the round before. Reads rounds of `KEY COUNT` that end with a dot.
+ * What there is in the first one is old: it was told before a restart. A count goes when the right password comes, or after a day.
+ */
+export const COUNT = `
+function network(address,    part, groups, i, head, tail) {
+    if (address !~ /:/) return address
+    split(address, part, "::")
+    head = part[1] == "" ? 0 : split(part[1], groups, ":")
+    for (i = head + 1; i <= 4; i++) groups[i] = "0"
+    tail = part[2] == "" ? 0 : split(part[2], rest, ":")
+    for (i = 1; i <= tail; i++) if (8 - tail + i <= 4) groups[8 - tail + i] = rest[i]
+    return groups[1] ":" groups[2] ":" groups[3] ":" groups[4] "::/64"
+}
+$1 ~ /^auth_limit_[a-z]+:/ && $2 ~ /^[0-9]+$/ {
+    address = $1
+    sub(/^auth_limit_[a-z]+:/, "", address)
+    sub(/^::ffff:/, "", address)
+    # The web interface has counts by user.
+    if (address ~ /^[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$|^[0-9a-f:]+:[0-9a-f:]*$/) now[address] += $2
+}
+$1 == "." {
+    for (address in now)
+        for (i = now[address] < before[address] ? 0 : before[address] + 0; running && i < now[address]; i++)
+            print "a wrong password from " network(address)
+    fflush()
+    split("", before)
+    for (address in now) before[address] = now[address]
+    split("", now)
+    running = 1
+}`;
+
+/** The service. Reads STACK. */
+export const LOGINS = `set -uf
+# shellcheck disable=SC2016
+read_counts='keys=$(redis-cli --scan --pattern "auth_limit_*") || exit 1
+[ -n "$keys" ] || exit 0
+set -- $keys
+redis-cli mget "$@" | while read -r count; do echo "$1 $count"; shift; done'
+while sleep 10; do
+    redis=$(docker ps -q -f "label=forwardemail.stack=$STACK" -f label=forwardemail.service=redis)
+    [ -n "$redis" ] || continue
+    # While it is restarted or stands still for a backup there is no answer, which is not the answer that there is no count.
+    counts=$(timeout 20 docker exec "$redis" sh -fc "$read_counts" 2>/dev/null) || continue
+    printf '%s\\n.\\n' "$counts"
+done | awk '${COUNT}'`;
