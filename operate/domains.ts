@@ -2,12 +2,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { isDeepStrictEqual, parseArgs } from "node:util";
 import { isConfirmed } from "./ask";
+import { HOST, askMongo } from "./database";
 import { Found, Records, StoredDomain, foundDomains, isDifferent, mergeDomains, recordsAfter } from "./domainRecords";
 import { report } from "./domainsReport";
 import { withConfig } from "./editStackFile";
-import { docker, inspectStack } from "./health";
-import { located } from "./machines";
-import { knownFix } from "./progress";
 import { Session, openExisting } from "./session";
 import { PROJECT, readProject } from "./stackFile";
 
@@ -78,51 +76,14 @@ export function writeRecords(file: string, records: Records): void {
     writeFileSync(file, withConfig(readFileSync(file, "utf8"), `${readProject().name}:domainRecords`, Object.fromEntries(written)));
 }
 
-/** For mongosh. The password is in the container's environment; the private keys stay where they are. */
+/** The private keys stay where they are. */
 export const QUERY = `
-    const { MONGODB_USER, MONGODB_PASSWORD } = process.env;
-    db.getSiblingDB("admin").auth(MONGODB_USER, MONGODB_PASSWORD);
     const wanted = { _id: 0, name: 1, dkim_key_selector: 1, dkim_public_key: 1, return_path: 1, verification_record: 1 };
     print(EJSON.stringify(db.getSiblingDB("forwardemail_production").domains.find({}, wanted).toArray()));`;
 
-/** What is asked of the Docker host. */
-const HOST = { inspectStack, docker };
-
 /** The domains of a running stack's application, from its MongoDB. Throws with the fix where they cannot be had. */
-export async function findDomains({ stack, settings }: Pick<Session, "stack" | "settings">, host = HOST): Promise<Found> {
-    const [server] = (await located(stack, settings)).servers;
-    const up = `npm run up -- --stack ${settings.name.slice(readProject().name.length + 1)}`;
-    if (server.aws && !server.ssh) throw new Error(`Server ${server.name} does not exist yet. Fix: ${up}`);
-    const running = attempt(
-        () => host.inspectStack(settings.name, server),
-        (said) =>
-            `Docker does not answer at ${server.ssh?.address ?? server.dockerHost}: ${said}\n  fix: ${knownFix(said) ?? knownFix("Docker does not answer")}`,
-    );
-    const database = running.find(({ service, health }) => service === "mongodb" && ["healthy", "starting", "running", "unhealthy"].includes(health));
-    if (!database) throw new Error(`The stack does not run: it has no MongoDB that could be asked. Fix: ${up}`);
-    return attempt(
-        () => foundDomains(parse(host.docker(["exec", database.container, "mongosh", "--quiet", "--norc", "--eval", QUERY], server))),
-        (said) => `MongoDB (container ${database.container}, ${database.health}) cannot be asked for the domains: ${said}\n  fix: ${up}`,
-    );
-}
-
-function attempt<T>(work: () => T, explained: (said: string) => string): T {
-    try {
-        return work();
-    } catch (error) {
-        throw new Error(explained((error as Error).message.trim()), { cause: error });
-    }
-}
-
-/** The shell may greet or warn before the answer, which is one line. */
-function parse(output: string): StoredDomain[] {
-    const answer = output
-        .split("\n")
-        .filter((line) => line.startsWith("["))
-        .at(-1);
-    if (answer === undefined) throw new Error(`it answered ${JSON.stringify(output.slice(0, 200))}`);
-    return JSON.parse(answer) as StoredDomain[];
-}
+export const findDomains = async (session: Pick<Session, "stack" | "settings">, host = HOST): Promise<Found> =>
+    foundDomains(await askMongo<StoredDomain[]>(session, "for the domains", QUERY, host));
 
 if (require.main === module)
     main().catch((error: Error) => {

@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { ask } from "./ask";
 import { setsOf } from "./backup";
@@ -7,6 +6,7 @@ import { converge } from "./converge";
 import { isBare } from "./health";
 import { hasContainers, located, resourcesOf } from "./machines";
 import { refuse } from "./refusals";
+import { setSecret } from "./secret";
 import { DEV, Session, openExisting, openSession } from "./session";
 import { readProject, readStackFile, settingsFrom } from "./stackFile";
 import { summary } from "./summary";
@@ -155,19 +155,6 @@ async function begin(name: string, set: string, { stack, settings, rehearsal }: 
             `\nNot restored yet. ${file} says restoreFrom: ${set}. Fix: mend the cause above; npm run restore -- --stack ${name} goes on from here (npm run up would not keep the secrets).`,
         );
     process.exitCode = ok ? 0 : 1;
-}
-
-/** By standard input: the Automation API would put it on a command line, which every user of this machine can read. */
-function setSecret({ name, workspace }: Session["stack"], key: string, value: string): void {
-    const { pulumiCommand, workDir, envVars } = workspace;
-    const args = ["config", "set", "--secret", key, "--stack", name, "--non-interactive"];
-    const { status, stderr } = spawnSync(pulumiCommand.command, args, {
-        cwd: workDir,
-        env: { ...process.env, ...envVars },
-        input: value,
-        encoding: "utf8",
-    });
-    if (status !== 0) throw new Error(`${key} could not be written: ${stderr.trim()}`);
 }
 
 main().catch((error: Error) => {

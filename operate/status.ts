@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { servicesOf } from "../components/services/catalogue";
 import { FOLDER_OF, sourceOf } from "../components/services/files";
 import type { ServerSettings, Settings } from "../components/settings/settings";
+import { inMongo } from "./database";
 import { Running, dockerAside, inspectStackAside, runAside, scriptOn } from "./health";
 import { openExisting } from "./session";
 import type { Deployment } from "./verify/check";
@@ -79,15 +80,13 @@ async function daysLeft({ address, settings }: Deployment): Promise<number> {
 async function waiting(running: Running[], server: ServerSettings): Promise<number> {
     const database = running.find(({ service }) => service === "mongodb");
     if (!database) throw new Error("MongoDB does not run");
-    const answer = await dockerAside(["exec", database.container, "mongosh", "--quiet", "--norc", "--eval", QUEUE], server);
+    const answer = await dockerAside(inMongo(database.container, QUEUE), server);
     const count = /^(\d+)\s*$/m.exec(answer)?.[1];
     if (count === undefined) throw new Error(`MongoDB answered ${answer.trim().slice(0, 80)}`);
     return Number(count);
 }
 
 const QUEUE = `
-    const { MONGODB_USER, MONGODB_PASSWORD } = process.env;
-    db.getSiblingDB("admin").auth(MONGODB_USER, MONGODB_PASSWORD);
     const count = (name) => db.getSiblingDB(name).emails.countDocuments({ status: { $in: ["pending", "queued", "deferred"] } });
     print(["forwardemail_production", "forwardemail_emails_production"].map(count).reduce((a, b) => a + b));`;
 
