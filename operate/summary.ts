@@ -18,9 +18,10 @@ export function summary({ rehearsal, settings }: Session, stack: string, changes
         ...addresses(outputs),
         "",
         "First steps",
-        `  1. Open the web address. User admin, password from: npm run -s output -- firstRun${option}`,
-        `  2. Make the administrator's account, add the domain ${domain}, and an alias such as you@${domain}; generate the alias's password.`,
-        `  3. Mail client: user name you@${domain} with that password; SSL/TLS (not STARTTLS) on every port above but mx.`,
+        `  1. npm run first-run${option ? ` --${option}` : ""}`,
+        `     It leads through the administrator's account, ${domain}, a mailbox, and support@${settings.host}; and begins at the web address: user admin,`,
+        `     password from npm run -s output -- firstRun${option}`,
+        `  2. Mail client: user name you@${domain} with the mailbox's password; SSL/TLS (not STARTTLS) on every port above but mx.`,
         ...(outputs.authority ? [`     Trust the private certificate authority: npm run -s output -- authority${option} > authority.pem`] : []),
         ...dnsSteps(settings, outputs, option),
         "",
@@ -43,7 +44,7 @@ function dnsSteps({ dns, servers }: Session["settings"], outputs: OutputMap, opt
               ]
             : [`  ${dns.provider} has the records; what each is for: npm run -s output -- records${option}`]),
         ...(aws?.reverseDns ? [] : reverse.map(([address, name]) => `  Reverse name, at the server's provider: ${address} must lead to ${name}`)),
-        `  When a domain is in the web interface: npm run domains --${option || " --stack dev"}, then up again: its own key is published then.`,
+        `  The keys of the domains come later, when the application has them: npm run domains --${option || " --stack dev"}, then up again (or first-run).`,
     ];
 }
 

@@ -53,9 +53,9 @@ test("npm run up in a fresh copy ends with what the README shows, and changes no
     expect(readFileSync(path.join(clone, "Pulumi.dev.yaml"), "utf8")).toBe(before);
 });
 
-test("its first steps, in a browser's requests, and its commands lead to a mail that is read", () => {
+test("first-run leads to a mailbox, where its one step in a browser is a browser's request; and the README's commands read a mail there", async () => {
     const { username, password } = JSON.parse(shell("npm run -s output -- firstRun"));
-    const web = (user: string, page: string, form: string) =>
+    const web = (user: string, page: string, form = "") =>
         shell(`curl -sS --fail --cacert authority.pem --user '${user}' ${form} https://mail.localhost:10443${page}`);
     const [trust, send, read, ...rest] = MAIL.map(moved);
     expect([trust, send, read, rest]).toEqual([
@@ -65,14 +65,48 @@ test("its first steps, in a browser's requests, and its commands lead to a mail 
         [],
     ]);
     shell(trust);
-    web(`${username}:${password}`, "/setup", "-d email=root@example.localhost -d password=of-the-administrator");
-    const page = web("root@example.localhost:of-the-administrator", "/mailboxes", "-d address=you@example.localhost");
-    const [, generated] = /password <code>(\w+)</.exec(page)!;
-    login = { user: "you@example.localhost", pass: generated };
+    let token = "";
+    const started = Date.now();
+    const { status, text } = await onTerminal("npm run -s first-run -- --rehearse", [
+        ["waiting for it", () => void web(`${username}:${password}`, "/setup", "-d email=root@example.localhost -d password=of-the-administrator")],
+        ["API token", () => "no-such-token"],
+        ["Invalid API token", () => undefined],
+        ["API token", () => (token = /API token <code>(\w+)</.exec(web("root@example.localhost:of-the-administrator", "/my-account/security"))![1])],
+        ["before @example.localhost", () => "you"],
+        ["show it here this once", () => "y"],
+    ]);
+    console.log(`first-run: ${Date.now() - started} ms\n${text.replace(/password \w{24}/, "password …")}`);
+    expect(text).toContain("All of it is done.");
+    expect(status).toBe(0);
+    for (const secret of [password, token, "no-such-token"]) expect(text).not.toContain(secret);
+    const { done, steps } = JSON.parse((await command("first-run", "--json")).text) as {
+        done: boolean;
+        steps: Array<{ kind: string; done: boolean }>;
+    };
+    expect(steps.map(({ kind }) => kind)).toEqual(["admin", "domain", "domain", "mailbox", "system", "roles"]);
+    expect(done).toBe(true);
+    const [, generated] = /User name you@example\.localhost, password (\w+)/.exec(text)!;
     shell(send);
     readMail = read.replace("you@example.localhost ", `you@example.localhost:${generated} `); // curl would ask for it
     expect(shell(readMail)).toMatch(/^Subject: Hello\r$[^]*It works\./m);
 });
+
+/** Runs a command on a terminal of its own, and types what is said to what it asks, in order. */
+async function onTerminal(line: string, answers: Array<[asked: string, say: () => string | undefined | void]>) {
+    const child = spawn("script", ["-qec", line, "/dev/null"], { cwd: clone, stdio: ["pipe", "pipe", "inherit"] });
+    let text = "";
+    let heard = 0;
+    child.stdout.on("data", (part: Buffer) => {
+        text += String(part);
+        for (let at = 0; answers.length > 0 && (at = text.indexOf(answers[0][0], heard)) >= 0;) {
+            heard = at + answers[0][0].length;
+            const said = answers.shift()![1]();
+            if (said) child.stdin.write(`${said}\r`);
+        }
+    });
+    const [status] = (await once(child, "close")) as [number];
+    return { status, text };
+}
 
 const FILE = "Pulumi.dev.yaml";
 /** As an operator's shell would run it, while something else watches. */

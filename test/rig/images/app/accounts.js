@@ -49,7 +49,7 @@ async function createDomain(db, { domain: given, dkim_modulus_length = 2048 }) {
     if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(domainToASCII(given ?? ""))) throw fail(400, "domain is not a domain name");
     if (![1024, 2048].includes(dkim_modulus_length)) throw fail(400, "dkim_modulus_length is not 1024 or 2048");
     const name = domainToUnicode(given); // as the real application stores it
-    if (await db.collection("domains").findOne({ name })) throw fail(409, `${name} exists`);
+    if (await db.collection("domains").findOne({ name })) throw fail(400, `${name} exists`);
     const { publicKey, privateKey } = crypto.generateKeyPairSync("rsa", {
         modulusLength: dkim_modulus_length,
         publicKeyEncoding: { type: "spki", format: "der" },
@@ -69,20 +69,25 @@ async function createDomain(db, { domain: given, dkim_modulus_length = 2048 }) {
     return domain;
 }
 
-async function setPassword(db, { _id, address }, password = random(12)) {
-    await db.collection("aliases").updateOne({ _id }, { $set: { token: hash(password) } });
-    return { username: address, password };
+/** Who has a password already says it, or loses the mailbox that it is the key of. */
+async function setPassword(db, alias, { new_password = random(12), password, is_override = false } = {}) {
+    if (alias.tokens.length > 0 && !password && !is_override) throw fail(400, `${alias.name}@${alias.domain} has a password`);
+    if (password && !hasPassword(alias, password)) throw fail(403, "Invalid password");
+    await db.collection("aliases").updateOne({ _id: alias._id }, { $set: { tokens: [{ _id: random(12), hash: hash(new_password) }] } });
+    return { username: `${alias.name}@${alias.domain}`, password: new_password };
 }
 
-async function createAlias(db, domain, { name, password }) {
-    if (!/^[a-z0-9._+-]+$/.test(name ?? "")) throw fail(400, "name is not a local part");
+/** Over the API an alias always has a recipient: the user's own address, where none is given. */
+async function createAlias(db, domain, user, { name, recipients = [], has_imap = false }) {
+    if (!/^[a-z0-9._-]+$/.test(name ?? "")) throw fail(400, "name is not a local part");
     const address = `${name}@${domain.name}`;
-    if (await db.collection("aliases").findOne({ name, domain: domain._id })) throw fail(409, `${address} exists`);
+    const to = recipients.length > 0 ? recipients : [user.email];
+    if (to.includes(address)) throw fail(400, `${address} must not be its own recipient`);
+    if (await findAlias(db, address)) throw fail(400, `${address} exists`);
     // The storage location is part of the record: a later change of SQLITE_STORAGE_PATH does not move old mailboxes.
-    const alias = { _id: random(12), name, domain: domain._id, is_enabled: true, storage_location: env.SQLITE_STORAGE_PATH };
-    await db.collection("aliases").insertOne(alias);
-    if (password) await setPassword(db, { ...alias, address }, password);
-    return { ...alias, address };
+    const kept = { _id: random(12), name, recipients: to, has_imap, is_enabled: true, tokens: [], storage_location: env.SQLITE_STORAGE_PATH };
+    await db.collection("aliases").insertOne({ ...kept, user: user._id, domain: domain._id });
+    return { ...kept, domain: domain.name };
 }
 
 const split = (address) => {
@@ -91,17 +96,19 @@ const split = (address) => {
 };
 const findDomain = (db, name) => db.collection("domains").findOne({ name: domainToUnicode(name) });
 
-/** With its address, which is not stored: an alias names its domain by the id. */
+/** With the name of its domain, where the database has the id. */
 async function findAlias(db, address) {
-    const { name, domain } = split(address);
-    const owner = await findDomain(db, domain);
-    const alias = owner && (await db.collection("aliases").findOne({ name, domain: owner._id }));
-    return alias && { ...alias, address: `${name}@${owner.name}` };
+    const { name, domain: domainName } = split(address);
+    const domain = await findDomain(db, domainName);
+    const alias = domain && (await db.collection("aliases").findOne({ name, domain: domain._id }));
+    return alias ? { ...alias, domain: domain.name } : undefined;
 }
+
+const hasPassword = ({ tokens }, password) => tokens.some((token) => matches(password, token.hash));
 
 async function login(db, address, password) {
     const alias = await findAlias(db, address ?? "");
-    return alias && matches(password ?? "", alias.token) ? alias : undefined;
+    return alias && hasPassword(alias, password ?? "") ? alias : undefined;
 }
 
 module.exports = { createAdmin, createAlias, createDomain, decrypt, encrypt, fail, findAlias, findDomain, findUser, login, setPassword, split };

@@ -7,7 +7,7 @@ const { serve } = require("./http");
 const { connect } = require("./run");
 
 const principal = (alias) => `<?xml version="1.0" encoding="utf-8"?>
-<multistatus xmlns="DAV:"><response><href>/dav/${alias.address}/</href>
+<multistatus xmlns="DAV:"><response><href>/dav/${alias.name}@${alias.domain}/</href>
 <propstat><prop><resourcetype><principal/></resourcetype></prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>`;
 
 module.exports = function dav(front, title) {

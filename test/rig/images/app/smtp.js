@@ -7,11 +7,9 @@ const { env, tls } = require("./env");
 const { handler, read, reject, serveMail } = require("./mail");
 const { broken, connect } = require("./run");
 
-const isSystem = ({ username, password }) => username === env.SMTP_TRANSPORT_USER && password === env.SMTP_TRANSPORT_PASS;
-
+/** Of the application's own user, too: without the alias, its mail is refused (upstream's issue 362). */
 async function authenticate(auth, session) {
-    if (!isSystem(auth) && !(await attempt({ db, redis }, auth, session)))
-        throw Object.assign(reject(535, "5.7.8 wrong user name or password"), { ignoreHook: true });
+    if (!(await attempt({ db, redis }, auth, session))) throw Object.assign(reject(535, "5.7.8 wrong user name or password"), { ignoreHook: true });
     return { user: auth.username.toLowerCase() };
 }
 

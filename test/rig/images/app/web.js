@@ -2,7 +2,7 @@
 
 /**
  * Until someone is an administrator, the whole site is behind AUTH_BASIC_* and leads to /setup. Afterwards the administrator
- * (email and password, by basic auth) makes mailboxes on one page; the real site has a page for each step.
+ * (email and password, by basic auth) makes mailboxes on one page, where the real site has one for each step, and finds his API token.
  */
 
 const accounts = require("./accounts");
@@ -39,17 +39,19 @@ async function site({ method, path, credentials, body }) {
         return [303, "", { location: "/" }];
     }
     if (path === "/") return [200, page(env.APP_NAME, `<p>Stand-in of the rehearsal, ${version}.</p>`, mailbox)];
-    if (path !== "/mailboxes" || method !== "POST") return [404, "Not Found"];
+    const isMailbox = path === "/mailboxes" && method === "POST";
+    if (!isMailbox && path !== "/my-account/security") return [404, "Not Found"];
     // Another realm than the gate's: a browser asks anew, and the answer is the administrator's email and password.
-    if (!credentials || !(await accounts.findUser(db, credentials))) return denied("administrator");
-    return [200, await addMailbox(body)];
+    const user = credentials && (await accounts.findUser(db, credentials));
+    if (!user) return denied("administrator");
+    return [200, isMailbox ? await addMailbox(user, body) : page("Security", `<p>API token <code>${user.api_token}</code></p>`)];
 }
 
-async function addMailbox({ address = "" }) {
+async function addMailbox(user, { address = "" }) {
     const { name, domain: domainName } = accounts.split(address);
     const domain = (await accounts.findDomain(db, domainName)) ?? (await accounts.createDomain(db, { domain: domainName }));
-    const alias = (await accounts.findAlias(db, address)) ?? (await accounts.createAlias(db, domain, { name }));
-    const { username, password } = await accounts.setPassword(db, alias);
+    const alias = (await accounts.findAlias(db, address)) ?? (await accounts.createAlias(db, domain, user, { name, has_imap: true }));
+    const { username, password } = await accounts.setPassword(db, alias, { is_override: true });
     return page("Mailbox", `<p>User name <code>${username}</code>, password <code>${password}</code></p>`);
 }
 
