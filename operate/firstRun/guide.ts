@@ -57,25 +57,34 @@ export async function guide(guided: Guided): Promise<void> {
         if (!step) return;
         if (step.kind !== "admin") hands ??= { api: await askForToken(guided) };
         const isNew = !told.has(idOf(step));
+        if (isNew) begin(step, told, guided);
+        if (isNew && hands?.api && step.kind !== "records") {
+            await perform(step, seen, hands.api, guided);
+            continue;
+        }
         tell(step, told, guided);
-        if (isNew) await act(step, seen, hands?.api, guided);
+        if (isNew) await help(step, seen, guided);
         else await untilDone(step, told, hands?.api, guided);
     }
 }
 
-/** What is to be done, once; and again where that is something else now. */
+function begin(step: Step, told: Map<string, string>, { terminal }: Guided): void {
+    terminal.say("");
+    terminal.say(`→ ${step.title}`);
+    told.set(idOf(step), "");
+}
+
+/** What is left to be done by hand; again where that is something else now. */
 function tell(step: Step, told: Map<string, string>, { terminal }: Guided): void {
-    const how = step.how.join("\n");
-    if (told.get(idOf(step)) === how) return;
-    if (!told.has(idOf(step))) ["", `→ ${step.title}`].forEach(terminal.say);
-    step.how.forEach((one) => terminal.say(`  ${one}`));
+    const how = step.how.map((one) => `  ${one}`).join("\n");
+    if (told.get(idOf(step)) !== how) terminal.say(how);
     told.set(idOf(step), how);
 }
 
-async function act(step: Step, seen: Seen, api: Api | undefined, guided: Guided): Promise<void> {
+/** With what no API is asked for. */
+async function help(step: Step, seen: Seen, guided: Guided): Promise<void> {
     if (step.kind === "records") await publish(seen, step, guided);
-    else if (api) await perform(step, seen, api, guided);
-    else if (step.kind === "system") await takePassword(guided);
+    if (step.kind === "system") await takePassword(guided);
 }
 
 /** Until the application's own state shows it. */

@@ -98,9 +98,10 @@ async function onTerminal(line: string, answers: Array<[asked: string, say: () =
     let heard = 0;
     child.stdout.on("data", (part: Buffer) => {
         text += String(part);
-        for (let at = 0; answers.length > 0 && (at = text.indexOf(answers[0][0], heard)) >= 0;) {
-            heard = at + answers[0][0].length;
-            const said = answers.shift()![1]();
+        while (answers.length > 0 && text.indexOf(answers[0][0], heard) >= 0) {
+            const [asked, say] = answers.shift()!;
+            heard = text.indexOf(asked, heard) + asked.length;
+            const said = say();
             if (said) child.stdin.write(`${said}\r`);
         }
     });
