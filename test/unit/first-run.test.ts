@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttps } from "node:https";
@@ -13,6 +13,7 @@ import { Alias, Domain, LOGIN, QUERY, RECORDS, Seen, Stored, seen } from "../../
 import { Guided, guide, line } from "../../operate/firstRun/guide";
 import { Place, command } from "../../operate/firstRun/place";
 import { stepsOf } from "../../operate/firstRun/steps";
+import { PROJECT } from "../../operate/stackFile";
 import { KEY, record } from "../fixtures/domainKeys";
 
 const URL = "https://mail.example.com";
@@ -57,7 +58,12 @@ describe("the next step", () => {
     });
 
     test.each<[string, Partial<Seen>, string, RegExp]>([
-        ["nobody", { ...NOTHING, admin: undefined }, "admin", /mail\.example\.com\/setup .*\nUser admin, password from: npm run -s output -- firstRun --stack prod\n/],
+        [
+            "nobody",
+            { ...NOTHING, admin: undefined },
+            "admin",
+            /mail\.example\.com\/setup .*\nUser admin, password from: npm run -s output -- firstRun --stack prod\n/,
+        ],
         ["no domain", { domains: [] }, "domain example.com", /example\.com at .*\/my-account\/domains\/new$/],
         ["no host", { domains: [domain("example.com")] }, "domain mail.example.com", /own mail as support@mail\.example\.com/],
         [
@@ -281,6 +287,33 @@ describe("over TLS", () => {
         expect((await login(env)).stdout).toMatch(/self-signed certificate/);
         server.close();
         expect((await login({ ...env, SMTP_PORT: "1" })).stdout).toMatch(/ECONNREFUSED/);
+    });
+});
+
+describe("a secret that is typed", () => {
+    /** On a terminal of its own; what is typed comes when it was asked for. */
+    async function typed(keys: string): Promise<{ status: number; text: string }> {
+        const program = 'import { askHidden } from "./operate/ask"; void askHidden("Token: ").then((t) => console.log(`got ${t.length}`));';
+        const child = spawn("script", ["-qec", `node_modules/.bin/tsx -e '${program}'`, "/dev/null"], {
+            cwd: PROJECT,
+            stdio: ["pipe", "pipe", "inherit"],
+        });
+        let text = "";
+        let asked = false;
+        child.stdout.on("data", (part: Buffer) => {
+            text += String(part);
+            if (!asked && (asked = text.includes("Token: "))) setTimeout(() => child.stdin.write(keys), 300);
+        });
+        const [status] = (await once(child, "close")) as [number];
+        return { status, text };
+    }
+
+    test("is not shown, and Ctrl-C ends the program", async () => {
+        const [{ status, text }, stopped] = await Promise.all([typed("s3cret-token\r"), typed("s3c\x03")]);
+        expect(text).toMatch(/^Token: \s*got 12\s*$/);
+        expect(status).toBe(0);
+        expect(stopped.text).not.toContain("got");
+        expect(stopped.status).not.toBe(0);
     });
 });
 
