@@ -5,6 +5,7 @@ import { createCertificate } from "./certificates/certificates";
 import { Dns } from "./dns/dns";
 import type { MtaSts } from "./dns/mtaSts";
 import { applicationImage } from "./image/build";
+import { Metrics, MetricsArgs } from "./metrics/metrics";
 import { AwsMachine } from "./server/awsMachine";
 import { DockerHost } from "./server/dockerHost";
 import { bansValues } from "./server/host/bans";
@@ -64,6 +65,11 @@ export function deploy(settings: Settings): Outputs {
     const acme = keys && new AcmeCertificate(name, { settings, acme: issuer!, key: keys.key, server, recovered, restored }, onServer);
     const services = new Services(name, { settings, image, server, secrets, certificate, restored }, onServer);
     backups?.schedule(secrets, { ...keys?.all, ...(acme ? { acmeAccountKey: acme.accountKey } : {}) }, [services]);
+    createMetrics(
+        settings,
+        { server, certificate, networkId: services.network.id, redisPassword: secrets.values.redisPassword, watched: services },
+        onServer,
+    );
 
     const addresses = { ipv4: place.ipv4 ?? server.address!, ipv6: place.ipv6 };
     const dkim = secrets.dkimPublicKeys;
@@ -126,6 +132,11 @@ function createServer(settings: Settings, place: ServerSettings, instance?: AwsM
 function createBackups(settings: Settings, image: pulumi.Input<string>, server: Server, opts: pulumi.ComponentResourceOptions): Backups | undefined {
     const { name, backups } = settings;
     return backups && new Backups(name, { settings, image, backups, bucket: createBucket(name, backups), server }, opts);
+}
+
+function createMetrics(settings: Settings, args: Omit<MetricsArgs, "settings" | "metrics">, opts: pulumi.ComponentResourceOptions): void {
+    const { name, metrics } = settings;
+    if (metrics) new Metrics(name, { settings, metrics, ...args }, opts);
 }
 
 /**

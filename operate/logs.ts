@@ -1,16 +1,20 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { METRICS_NAMES } from "../components/metrics/programs";
 import { SERVICE_NAMES } from "../components/services/catalogue";
 import { DockerAddress, docker, dockerCommand, inspectStack, redactor } from "./health";
 import { located } from "./machines";
 import { openExisting } from "./session";
 
+/** Those of metrics, where they are on. */
+const NAMES: readonly string[] = [...SERVICE_NAMES, ...METRICS_NAMES];
+
 const HELP = `npm run logs -- SERVICE [--stack NAME] [--since TIME] [--lines N] [--follow] [--rehearse]
 
 What a service of the stack has said. Values of its secrets are hidden.
 
-  SERVICE        ${SERVICE_NAMES.join(", ")}
+  SERVICE        ${NAMES.join(", ")}
   --stack NAME   default dev
   --since TIME   such as 10m, 2h or 2026-11-26T08:00:00
   --lines N      the last lines only; default 200, "all" for everything
@@ -32,8 +36,8 @@ async function main(): Promise<void> {
     });
     if (values.help) return void process.stdout.write(HELP);
     const [service] = positionals;
-    if (positionals.length !== 1 || !(SERVICE_NAMES as readonly string[]).includes(service))
-        throw new Error(`Got ${service === undefined ? "no service" : `"${positionals.join(" ")}"`}, wanted one of ${SERVICE_NAMES.join(", ")}.`);
+    if (positionals.length !== 1 || !NAMES.includes(service))
+        throw new Error(`Got ${service === undefined ? "no service" : `"${positionals.join(" ")}"`}, wanted one of ${NAMES.join(", ")}.`);
     if (!/^(all|\d+)$/.test(values.lines)) throw new Error(`--lines: got "${values.lines}", wanted a number or all.`);
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, (line) => console.error(line));
     const { name, servers } = await located(session.stack, session.settings);

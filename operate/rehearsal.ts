@@ -7,6 +7,7 @@ import { buildEngine } from "../test/rig/engine/build";
 import { isFree } from "../test/rig/forward";
 import { RigHost, startHost, stopHost } from "../test/rig/host";
 import { buildImages } from "../test/rig/images/build";
+import { addMetrics, unbuiltMetrics } from "../test/rig/images/metrics";
 import { obstacle } from "../test/rig/obstacle";
 import { installProviders } from "../test/rig/providers/install";
 
@@ -15,11 +16,15 @@ export interface Rehearsal {
     name: string;
     directory: string;
     host: RigHost;
+    /** Name of its one server in the config. */
+    server: string;
     /** Config that makes a stack use it. */
     overlay: Record<string, unknown>;
     /** Environment of the engine. */
     env: Record<string, string>;
 }
+
+const SERVER = "main";
 
 /** Name of a Docker host of a checkout: two checkouts on one machine do not share one. */
 export function hostName(role: string, folder = __dirname): string {
@@ -41,17 +46,18 @@ export async function startRehearsal(name: string, directory: string, log: (line
     await awsConsole({ host, directory }, log).restore();
     const lock = await buildImages({ dockerHost: host.dockerHost, registry: host.registry, mongod: path.join(engine, "mongod"), log });
     const lockFile = path.join(directory, "images.lock.json");
-    writeFileSync(lockFile, `${JSON.stringify(lock, null, 4)}\n`);
+    writeFileSync(lockFile, `${JSON.stringify({ ...lock, ...unbuiltMetrics(host.registry) }, null, 4)}\n`);
     // The Automation API looks for the CLI on this process's own PATH.
     process.env.PATH = `${providers}:${engine}:${process.env.PATH}`;
     return {
         name,
         directory,
         host,
+        server: SERVER,
         overlay: {
             "forwardemail:openFiles": 16384, // a machine inside a container may give no more
             "forwardemail:images": { lockFile },
-            "forwardemail:servers": [{ name: "main", kind: "local", dockerHost: host.dockerHost }],
+            "forwardemail:servers": [{ name: SERVER, kind: "local", dockerHost: host.dockerHost }],
         },
         env: {
             PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
@@ -59,6 +65,12 @@ export async function startRehearsal(name: string, directory: string, log: (line
             FORWARDEMAIL_RIG: JSON.stringify({ name, dir: directory }),
         },
     };
+}
+
+/** Images of `metrics`, for a stack that has it: they take a while, and few ask for them. */
+export async function withMetrics({ host, overlay }: Rehearsal, log: (line: string) => void): Promise<void> {
+    const { lockFile } = overlay["forwardemail:images"] as { lockFile: string };
+    await addMetrics({ dockerHost: host.dockerHost, registry: host.registry, log }, lockFile);
 }
 
 /** Ends the rehearsal's daemons; images, volumes and the registry stay in its folder. */

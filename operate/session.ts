@@ -8,7 +8,7 @@ import { located } from "./machines";
 import { needDocker, unreachable } from "./machine";
 import { pinImages } from "./pin";
 import { findPulumi } from "./pulumi";
-import { Rehearsal, hostName, startRehearsal } from "./rehearsal";
+import { Rehearsal, hostName, startRehearsal, withMetrics } from "./rehearsal";
 import { PROJECT, readProject, readStackFile, refusePlaceholders, settingsFrom } from "./stackFile";
 import { LOCAL, WORK, hasStack, prepareWorkspace } from "./workspace";
 
@@ -101,13 +101,18 @@ const BUILD_KEYS = ["forwardemail:image", "forwardemail:registryPassword"];
 
 async function openRehearsal(name: string, config: Config, log: Log, told: Config = {}): Promise<Session> {
     const rehearsal = await startRehearsal(hostName(name), path.join(WORK, `rehearsal-${name}`), log);
+    const metrics = { ...(config["forwardemail:metrics"] as { server?: string } | undefined) };
+    if (metrics.server) {
+        await withMetrics(rehearsal, log);
+        metrics.server = rehearsal.server;
+    }
     const network = { ...(config["forwardemail:network"] as object), bindAddress: "0.0.0.0" }; // of a namespace of its own
     const data = { ...(config["forwardemail:data"] as object), device: undefined }; // there is no such disk
     const images = { ...(rehearsal.overlay["forwardemail:images"] as object), ...(told["forwardemail:images"] as object) };
     const overlay = { ...rehearsal.overlay, "forwardemail:images": images };
     // The stand-ins are not built from the application's source.
     const rest = Object.fromEntries(Object.entries(config).filter(([key]) => !BUILD_KEYS.includes(key)));
-    const all = { ...rest, ...told, "forwardemail:network": network, "forwardemail:data": data, ...overlay };
+    const all = { ...rest, ...told, "forwardemail:network": network, "forwardemail:data": data, "forwardemail:metrics": metrics, ...overlay };
     return { ...(await openProgram(name, all, WORK, rehearsal.env, log)), rehearsal };
 }
 

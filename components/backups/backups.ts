@@ -168,6 +168,7 @@ export class Backups extends pulumi.ComponentResource {
             ...(bucket.region ? { REGION: bucket.region } : {}),
             OPTIONS: pulumi.output(bucket.region).apply((region) => [...(region ? ["-o", `s3.region=${region}`] : []), ...options].join(" ")),
             ...(backups.canary ? { CANARY: backups.canary.address } : {}),
+            ...(settings.metrics ? { METRICS: place("metrics") } : {}),
             LIMITS: `--cpus ${cpus} --memory 1g`,
             ALERT_AFTER: String(rpoHours * 3600),
             FREEZE_SECONDS: "120",

@@ -1,3 +1,5 @@
+import type { MetricsName } from "../metrics/programs";
+
 // Every service of the deployment as plain data. Containers, published ports, certificate and DNS names, aliases,
 // health, memory and start order all derive from this table: to add a service, add a row.
 // The application's own rows follow upstream's self-hosting/docker-compose-self-hosted.yml, changed where a bridge
@@ -23,8 +25,8 @@ export const SERVICE_NAMES = [
 
 export type ServiceName = (typeof SERVICE_NAMES)[number];
 export type ServiceImage = "forwardemail" | "mongodb" | "redis" | "nginx";
-/** lego is the ACME client and restic makes backups: each runs when something is due, and is no service. */
-export type ImageName = ServiceImage | "lego" | "restic";
+/** lego is the ACME client and restic makes backups: each runs when something is due, and is no service. The rest is optional. */
+export type ImageName = ServiceImage | "lego" | "restic" | MetricsName;
 /** `forwarding` only receives and forwards; `full` also keeps mailboxes, calendars and contacts. */
 export type Profile = "forwarding" | "full";
 /** Data that outlives its container; see store.ts. */

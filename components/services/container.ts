@@ -1,6 +1,7 @@
 import * as docker from "@pulumi/docker";
 import type { types } from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import type { MetricsName } from "../metrics/programs";
 import { Settings } from "../settings/settings";
 import { CATALOGUE, Service, ServiceName, under } from "./catalogue";
 import { applicationProbe, healthcheck, probeCommand } from "./health";
@@ -34,7 +35,6 @@ export function createContainer(service: ServiceName, args: ContainerArgs, opts:
     const row = CATALOGUE[service];
     const { settings } = args;
     const name = containerName(settings, service);
-    const memory = settings.memoryMb[service];
     return new docker.Container(
         name,
         {
@@ -47,18 +47,14 @@ export function createContainer(service: ServiceName, args: ContainerArgs, opts:
             mounts: args.mounts,
             networksAdvanced: [{ name: args.networkId, aliases: aliases(row, settings.host, service), ipv4Address: pinned(service, settings) }],
             ports: ports(row, settings),
-            labels: labels(settings, service, ports(row, settings), args.restartOn),
+            labels: stackLabels(settings, service, {
+                "forwardemail.ports": portsLabel(ports(row, settings)),
+                "forwardemail.certificate": args.restartOn,
+            }),
             healthcheck: pulumi
                 .output(args.apiVersion)
                 .apply((api) => healthcheck(row.entry ? applicationProbe(row.probe) : probeCommand(row.probe), api)),
-            wait: true,
-            waitTimeout: settings.startTimeout,
-            memory,
-            memorySwap: memory, // equal: no swap; left out it would differ on every `up`
-            stopTimeout: row.stopSeconds,
-            destroyGraceSeconds: row.stopSeconds, // else Docker is told to kill at once
-            ulimits: [{ name: "nofile", soft: settings.openFiles, hard: settings.openFiles }],
-            ...HARDENED,
+            ...limits(settings, settings.memoryMb[service], row.stopSeconds),
             readOnly: row.readOnly,
             tmpfs: row.readOnly ? { "/tmp": "rw,noexec,nosuid,nodev,size=64m" } : undefined,
         },
@@ -76,14 +72,24 @@ export function createContainer(service: ServiceName, args: ContainerArgs, opts:
     );
 }
 
-const HARDENED = {
-    restart: "unless-stopped",
-    // Nothing is added back: on a bridge a process without privileges may bind any port of its own network namespace.
-    capabilities: { drops: ["ALL"] },
-    securityOpts: ["no-new-privileges:true"],
-    logDriver: "json-file",
-    logOpts: { "max-size": "10m", "max-file": "3" },
-} satisfies Partial<docker.ContainerArgs>;
+/** What every container may use and do: `up` waits until it is healthy, it stops in time, and it has no privilege. */
+export function limits({ startTimeout, openFiles }: Settings, memory: number, stopSeconds: number) {
+    return {
+        wait: true,
+        waitTimeout: startTimeout,
+        memory,
+        memorySwap: memory, // equal: no swap; left out it would differ on every `up`
+        stopTimeout: stopSeconds,
+        destroyGraceSeconds: stopSeconds, // else Docker is told to kill at once
+        ulimits: [{ name: "nofile", soft: openFiles, hard: openFiles }],
+        restart: "unless-stopped",
+        // Nothing is added back: on a bridge a process without privileges may bind any port of its own network namespace.
+        capabilities: { drops: ["ALL"] },
+        securityOpts: ["no-new-privileges:true"],
+        logDriver: "json-file",
+        logOpts: { "max-size": "10m", "max-file": "3" },
+    } satisfies Partial<docker.ContainerArgs>;
+}
 
 function hostname(row: Service, host: string): string {
     return row.hostname.endsWith(".") ? `${row.hostname}${host}` : row.hostname;
@@ -114,12 +120,14 @@ function ports(row: Service, { network }: Settings): Published[] {
         .flatMap((port) => ips.map((ip) => ({ internal: port, external: port + network.portOffset, ip, protocol: "tcp" })));
 }
 
-function labels(settings: Settings, service: ServiceName, published: Published[], restartOn?: pulumi.Input<string>): types.input.ContainerLabel[] {
-    const all: Record<string, pulumi.Input<string> | undefined> = {
-        [STACK_LABEL]: settings.name,
-        [SERVICE_LABEL]: service,
-        "forwardemail.ports": published.length > 0 ? published.map((p) => `${p.ip} ${p.external}`).join(", ") : undefined,
-        "forwardemail.certificate": restartOn,
-    };
+const portsLabel = (published: Published[]) => (published.length > 0 ? published.map((p) => `${p.ip} ${p.external}`).join(", ") : undefined);
+
+/** Labels of a container of the stack: `npm run up` sees that it is healthy. One without a value is left out. */
+export function stackLabels(
+    settings: Settings,
+    service: ServiceName | MetricsName,
+    more: Record<string, pulumi.Input<string> | undefined>,
+): types.input.ContainerLabel[] {
+    const all = { [STACK_LABEL]: settings.name, [SERVICE_LABEL]: service, ...more };
     return Object.entries(all).flatMap(([label, value]) => (value === undefined ? [] : [{ label, value }]));
 }

@@ -2,7 +2,7 @@ import type { types } from "@pulumi/docker";
 import { Probe } from "./catalogue";
 
 const WORKER_MIN_AGE_SECONDS = 10; // Docker's own measure: a container that lived this long resets its restart delay
-const PEER_PORTS = { mongodb: 27017, redis: 6379 };
+export const PEER_PORTS = { mongodb: 27017, redis: 6379 };
 
 /**
  * The probe of one of the application's servers. They greet before they have reached MongoDB, and exit when they cannot:

@@ -31,7 +31,7 @@ export interface ServicesArgs {
 export class Services extends pulumi.ComponentResource {
     public readonly containers: Partial<Record<ServiceName, docker.Container>> = {};
     private readonly images: Record<ServiceImage, docker.RemoteImage>;
-    private readonly network: docker.Network;
+    public readonly network: docker.Network;
     private readonly stores: Record<StoreName, Store>;
     private readonly together: pulumi.Resource;
     /** Keys of the application, and files of the router. */

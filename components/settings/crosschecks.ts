@@ -5,6 +5,7 @@ import { CATALOGUE, ServiceName } from "../services/catalogue";
 import { ownedNames } from "../services/environment";
 import { checkBackups } from "./backups";
 import { checkBuild } from "./build";
+import { checkMetrics } from "./metrics";
 import { ENCRYPTED, RawConfig, readProjectFile } from "./parse";
 import { checkAcme, checkAddresses, checkDkim, checkNameCount, checkNames, checkPolicies, checkWriter, checkZones, namesOf } from "./dns";
 import { Config } from "./schema";
@@ -35,6 +36,7 @@ export function crossChecks(config: Config, broken: Set<string>, raw: RawConfig,
         { needs: ["host", "domains", "profile", "dns", "certificates"], find: () => checkNameCount(config) },
         { needs: ["backups", "restoreFrom", "profile"], find: () => checkBackups(config, raw) },
         { needs: ["image", "version", "servers"], find: () => checkBuild(config, raw, directory, mayLack) },
+        { needs: ["metrics", "servers", "network"], find: () => checkMetrics(config, raw) },
         { needs: ["domains"], find: () => duplicates("domains", config.domains, "each mail domain once") },
     ];
     return checks.filter(({ needs }) => !needs.some((key) => broken.has(key))).flatMap(({ find }) => find());

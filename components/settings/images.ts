@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Problem } from "../errors";
+import { METRICS_NAMES, MetricsName } from "../metrics/programs";
 import { ImageName } from "../services/catalogue";
 import { Config } from "./schema";
 import { Image } from "./settings";
@@ -12,7 +13,10 @@ const family = z.strictObject({
     releases: z.record(z.string(), z.strictObject({ digest: digest.nullable() })),
 });
 /** images.lock.json: which releases are known and what their tags meant when they were looked up. */
-export const lockSchema = z.strictObject({ forwardemail: family, mongodb: family, redis: family, nginx: family, lego: family, restic: family });
+export const lockSchema = z.strictObject({
+    ...{ forwardemail: family, mongodb: family, redis: family, nginx: family, lego: family, restic: family },
+    ...{ prometheus: family, blackbox_exporter: family, node_exporter: family, redis_exporter: family },
+});
 export type Lock = z.output<typeof lockSchema>;
 
 export function parseLock(text: string): Lock {
@@ -20,7 +24,10 @@ export function parseLock(text: string): Lock {
 }
 
 /** A database's data belongs to its major release: another one is taken only where the config names it. */
-const MAJOR: Record<ImageName, string> = { forwardemail: "v", mongodb: "7.0", redis: "7.", nginx: "1.", lego: "v5.", restic: "0." };
+const MAJOR: Record<ImageName, string> = {
+    ...{ forwardemail: "v", mongodb: "7.0", redis: "7.", nginx: "1.", lego: "v5.", restic: "0." },
+    ...{ prometheus: "v3.", blackbox_exporter: "v0.", node_exporter: "v1.", redis_exporter: "v1." },
+};
 
 /** The images that a config asks for, by digest. A tag that the lock file does not know is a problem, never a guess. */
 export function selectImages(config: Config, lock: Lock, problems: Problem[], allowUnpinned = false): Record<ImageName, Image> {
@@ -48,6 +55,10 @@ export function selectImages(config: Config, lock: Lock, problems: Problem[], al
         nginx: pick("nginx", "images.nginx", config.images.nginx),
         lego: pick("lego", "images.lego", config.images.lego, config.certificates.issuer !== "acme"),
         restic: pick("restic", "images.restic", config.images.restic, !config.backups.provider),
+        ...(Object.fromEntries(METRICS_NAMES.map((name) => [name, pick(name, "metrics", undefined, !config.metrics.server)])) as Record<
+            MetricsName,
+            Image
+        >),
     };
 }
 

@@ -10,6 +10,7 @@ import { backupsOf } from "./backups";
 import { buildOf } from "./build";
 import { Context, ENCRYPTED, RawConfig, nearNamespaces, parse, readProjectFile } from "./parse";
 import { acmeOf, dnsOf, mailDomains } from "./dns";
+import { metricsOf } from "./metrics";
 import { Config } from "./schema";
 import { dataDirectory, placed } from "./servers";
 import { CertificateSettings, NetworkSettings, Settings } from "./settings";
@@ -55,6 +56,7 @@ export function buildSettings(raw: RawConfig, context: Context): Settings {
         data: { ...config.data, directory: dataDirectory(config) },
         recovered: raw.restoredSecrets ? recovered(raw.restoredSecrets) : undefined,
         backups: backupsOf(config, raw, name),
+        metrics: metricsOf(config),
         memoryMb: Object.fromEntries(SERVICE_NAMES.map((s) => [s, config.services[s]?.memory ?? CATALOGUE[s].memoryMb])) as Record<
             ServiceName,
             number

@@ -6,6 +6,7 @@ import { backups, restoreFrom } from "./backupSchema";
 import { certificates } from "./certificateSchema";
 import { dkim, dns, domainRecords } from "./dnsSchema";
 import { image } from "./imageSchema";
+import { metrics } from "./metrics";
 import { dnsName } from "./names";
 import { bans, networks, server } from "./serverSchema";
 
@@ -135,6 +136,7 @@ export const schema = z.strictObject({
         .prefault({}),
     backups,
     restoreFrom,
+    metrics,
     services: z
         .partialRecord(
             serviceName,

@@ -57,6 +57,8 @@ export interface Settings {
     recovered?: pulumi.Output<Record<string, string>>;
     /** Where sets go, and how often; unset, there are no backups. */
     backups?: BackupSettings;
+    /** Prometheus and its exporters; unset, there are none. */
+    metrics?: MetricsSettings;
     /** Private key for servers that are reached over SSH; without one, ssh uses the operator's agent and files. */
     sshKey?: pulumi.Output<string>;
 }
@@ -97,6 +99,17 @@ export interface BackupSettings {
     canary?: { address: string; password: pulumi.Output<string> };
     /** Set that an empty deployment begins with. */
     restoreFrom?: string;
+}
+
+export interface MetricsSettings {
+    /** Name of the server that runs it. */
+    server: string;
+    /** How long history is kept, as Prometheus writes it. */
+    retention: string;
+    /** Port of Prometheus on the server's loopback. */
+    port: number;
+    /** URL of the operator's Alertmanager. */
+    alertmanager?: string;
 }
 
 export interface Image {

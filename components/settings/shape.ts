@@ -73,6 +73,7 @@ export const EXAMPLES: Record<string, string> = {
     "dns.keep.*": '["google-site-verification=…"]',
     backups: "{provider: s3, bucket: my-mail-backups, endpoint: https://s3.example.com, accessKeyId: ID}",
     "backups.keep": "{hourly: 2d, daily: 14d}",
+    metrics: "{server: main}",
     dkim: "{default: active}",
     domainRecords: "{}",
     "domainRecords.*": "{selector: fe-1, publicKey: MIIB…}",

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Lock } from "../../components/settings/images";
+import { type Lock, lockSchema } from "../../components/settings/images";
 import { addNewest } from "../../operate/images-update";
 import { pinImages } from "../../operate/pin";
 import { hostOf, resolveDigest } from "../../operate/registry";
@@ -80,14 +80,8 @@ test("a registry that does not answer is named", async () => {
 test("tags without a digest are looked up once, beside the committed lock file", async () => {
     const lockFile = path.join(folder, "committed.json");
     const family = (digest: string | null) => ({ repository: `${at()}/x`, releases: { "v1.0.0": { digest } } });
-    const committed = JSON.stringify({
-        forwardemail: family(null),
-        mongodb: family(DIGEST),
-        redis: family(DIGEST),
-        nginx: family(DIGEST),
-        lego: family(DIGEST),
-        restic: family(DIGEST),
-    });
+    const others = Object.keys(lockSchema.shape).map((name) => [name, family(DIGEST)]);
+    const committed = JSON.stringify({ ...Object.fromEntries(others), forwardemail: family(null) });
     writeFileSync(lockFile, committed);
     const config = { "forwardemail:images": { lockFile } };
     const file = path.join(folder, "local", "images.lock.json");

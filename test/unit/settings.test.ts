@@ -55,6 +55,15 @@ const BACKUPS = { provider: "s3", bucket: "sets", endpoint: "https://s3.example.
 const backup = (keys: object = {}, more: object = {}) => ({ backups: { ...BACKUPS, ...keys }, backupSecretKey: "x", ...more });
 
 describe("a good config", () => {
+    test("metrics are off, and a server's name is all that they need", () => {
+        expect(build({}).metrics).toBeUndefined();
+        expect(build({ metrics: { server: "main" }, network: { portOffset: 100 } }).metrics).toEqual({
+            server: "main",
+            retention: "30d",
+            port: 9190,
+        });
+    });
+
     test("a bucket and its key are all that backups need", () => {
         const { backups } = build(backup());
         expect(backups).toMatchObject({ prefix: "forwardemail-test", hours: 6, rpoHours: 12, pathStyle: true, keep: { daily: "14d" } });
@@ -693,6 +702,24 @@ function dnsMistakes(): Array<[string, Record<string, unknown>, string]> {
             "a time that restic does not know",
             backup({ keep: { daily: "2 weeks" } }),
             'backups.keep.daily: got "2 weeks", wanted a whole number of hours',
+        ],
+        ["metrics on no server", { metrics: { retention: "90d" } }, "metrics.server: is missing, wanted a name of servers: main"],
+        ["metrics on another server", { metrics: { server: "vps" } }, 'metrics.server: got "vps", wanted a name of servers: main'],
+        [
+            "a time that Prometheus does not know",
+            { metrics: { server: "main", retention: "6m" } }, // minutes
+            'metrics.retention: got "6m", wanted a whole number of days, weeks or years',
+        ],
+        ["metrics on a service's port", { metrics: { server: "main", port: 443 } }, "metrics.port: got 443, wanted a port from 1024"],
+        [
+            "a port that the offset makes too high",
+            { metrics: { server: "main" }, network: { portOffset: 60000 } },
+            "metrics.port: got 9090, which is 69090 with network.portOffset, wanted a port up to 5535",
+        ],
+        [
+            "an Alertmanager without a scheme",
+            { metrics: { server: "main", alertmanager: "192.0.2.9:9093" } },
+            'metrics.alertmanager: got "192.0.2.9:9093", wanted a URL without a path, such as http://',
         ],
         ["secrets of a restore that were edited", { restoredSecrets: "{" }, "restoredSecrets: is not JSON"],
         [

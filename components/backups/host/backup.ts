@@ -221,6 +221,14 @@ report() {
         "forwardemail_backup_duration_seconds \\(.seconds)", "forwardemail_backup_pause_seconds \\((.pauseMs // 0) / 1000)", "forwardemail_backup_added_bytes \\(.added // 0)"' \\
         "$here/status.json" >"$here/.metrics.new"
     mv "$here/.metrics.new" "$here/metrics.prom"
+    [ -z "\${METRICS:-}" ] || show_metrics
+}
+# A copy for who may read nothing else of this folder. Metrics that are not there yet, or no more, are no error of the backup.
+show_metrics() {
+    shown=$(folder_of "$METRICS" 2>/dev/null)
+    [ -d "$shown" ] || return 0
+    install -m 0644 "$here/metrics.prom" "$shown/.backup.new"
+    mv "$shown/.backup.new" "$shown/backup.prom"
 }
 ended() {
     code=$?

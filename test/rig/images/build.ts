@@ -46,7 +46,7 @@ const others: Record<Exclude<keyof ImagesLock, "forwardemail">, [repository: str
 
 const services = ["web", "api", "bree", "smtp", "smtp-bree", "mx", "imap", "pop3", "sqlite", "sqlite-bree", "caldav", "carddav"];
 
-const tagOf = (name: string) => `forwardemail-rig/${name}`;
+export const tagOf = (name: string) => `forwardemail-rig/${name}`;
 
 /** Builds every stand-in and pushes it; does nothing when sources are unchanged and the registry still has them all. */
 export async function buildImages(args: BuildArgs): Promise<ImagesLock> {
@@ -64,7 +64,8 @@ export async function buildImages(args: BuildArgs): Promise<ImagesLock> {
     return buildImages(args);
 }
 
-const docker = (args: BuildArgs, argv: string[]) => run("docker", argv, { env: { DOCKER_HOST: args.dockerHost, DOCKER_BUILDKIT: "0" } });
+const docker = (args: Pick<BuildArgs, "dockerHost">, argv: string[]) =>
+    run("docker", argv, { env: { DOCKER_HOST: args.dockerHost, DOCKER_BUILDKIT: "0" } });
 
 /** The registry may only be reachable for the engine, so the engine is asked. */
 async function isPushed(args: BuildArgs, lock: ImagesLock): Promise<boolean> {
@@ -114,7 +115,12 @@ async function pushApplications(args: BuildArgs): Promise<LockedImage> {
 }
 
 /** Builds a folder with the files of `extra` (name in the context: path) beside its own. */
-async function build(args: BuildArgs, folder: string, extra: Record<string, string>, buildArgs: Record<string, string> = {}): Promise<void> {
+export async function build(
+    args: Omit<BuildArgs, "mongod">,
+    folder: string,
+    extra: Record<string, string>,
+    buildArgs: Record<string, string> = {},
+): Promise<void> {
     args.log(`stand-in images: ${folder}${buildArgs.VERSION ? ` ${buildArgs.VERSION}` : ""}`);
     const context = fs.mkdtempSync("/tmp/rig-image-");
     try {
@@ -127,7 +133,7 @@ async function build(args: BuildArgs, folder: string, extra: Record<string, stri
     }
 }
 
-async function push(args: BuildArgs, image: string, reference: string): Promise<{ digest: string }> {
+export async function push(args: Omit<BuildArgs, "mongod">, image: string, reference: string): Promise<{ digest: string }> {
     await docker(args, ["tag", image, reference]);
     const digest = /digest: (sha256:[0-9a-f]{64})/.exec(await docker(args, ["push", reference]))?.[1];
     if (!digest) throw new Error(`${reference}: the registry named no digest`);
