@@ -120,12 +120,12 @@ function filled(text: string, context: object): string {
     });
 }
 
-const valueOf = (name: string, context: object): unknown =>
-    name.split(".").reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], context);
+const valueOf = (name: string, context: object) =>
+    name.split(".").reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], context) as string | undefined;
 
 /** The one form of condition that steps have here. */
 function holds(condition: string, context: object): boolean {
     const [, name, text] = /^([\w.]+) != '(.*)'$/.exec(condition) ?? [];
     if (name === undefined) throw new Error(`the test does not understand: if: ${condition}`);
-    return `${valueOf(name, context) ?? ""}` !== text;
+    return (valueOf(name, context) ?? "") !== text;
 }
