@@ -40,7 +40,9 @@ export async function raiseFeatures(session: Pick<Session, "stack" | "settings">
     await mongosh(session, (await mongodbOf(session, host)).container, raiseTo(series), host);
     const { version, targetVersion } = await featuresOf(session, host);
     if (version !== series || targetVersion)
-        throw new Error(`MongoDB's featureCompatibilityVersion is ${version}${targetVersion ? ", and a change of it has not ended" : ""}; wanted ${series}`);
+        throw new Error(
+            `MongoDB's featureCompatibilityVersion is ${version}${targetVersion ? ", and a change of it has not ended" : ""}; wanted ${series}`,
+        );
 }
 
 /** Why MongoDB must not be started as another series yet; undefined, where it may. */

@@ -86,6 +86,7 @@ test("first-run leads to a mailbox, where its one step in a browser is a browser
     expect(steps.map(({ kind }) => kind)).toEqual(["admin", "domain", "domain", "mailbox", "system", "roles"]);
     expect(done).toBe(true);
     const [, generated] = /User name you@example\.localhost, password (\w+)/.exec(text)!;
+    login = { user: "you@example.localhost", pass: generated };
     shell(send);
     readMail = read.replace("you@example.localhost ", `you@example.localhost:${generated} `); // curl would ask for it
     expect(shell(readMail)).toMatch(/^Subject: Hello\r$[^]*It works\./m);

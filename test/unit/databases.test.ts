@@ -148,7 +148,9 @@ test("what MongoDB's data may become is asked and set in its container, with a c
     await raiseFeatures(session("8.0.15"), host);
     expect(scripts.filter((script) => script.includes('setFeatureCompatibilityVersion: "8.0", confirm: true'))).toHaveLength(1);
     const unmoved = { ...host, docker: () => '{"version":"7.0","targetVersion":"8.0"}' };
-    await expect(raiseFeatures(session("8.0.15"), unmoved)).rejects.toThrow("featureCompatibilityVersion is 7.0, and a change of it has not ended; wanted 8.0");
+    await expect(raiseFeatures(session("8.0.15"), unmoved)).rejects.toThrow(
+        "featureCompatibilityVersion is 7.0, and a change of it has not ended; wanted 8.0",
+    );
     await expect(featuresOf(session("8.0.15"), { ...host, inspectStack: () => [] })).rejects.toThrow("no MongoDB that is healthy");
     expect(whyNotReady(READY, "")).toBeUndefined();
 });
