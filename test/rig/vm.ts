@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
@@ -38,14 +38,16 @@ export async function startVm({ dir, packages, blankDisk, log }: VmArgs): Promis
     fs.truncateSync(disk, blankDisk);
     log("vm: booting");
     const console = path.join(dir, "console.log");
-    const child = spawn("qemu-system-x86_64", argvOf(image, disk, console), { stdio: ["pipe", "pipe", "inherit"] });
+    // It must not outlive the tests, whatever ends them.
+    const child = spawn("setpriv", ["--pdeathsig", "KILL", "qemu-system-x86_64", ...argvOf(image, disk, console)], {
+        stdio: ["pipe", "pipe", "inherit"],
+    });
     const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const answer = async () => {
         const { value, done } = await answers.next();
         if (done) throw new Error(`The virtual machine has ended: see ${console}`);
         return value as string;
     };
-    const stop = stopper(child);
     while (!(await answer()).endsWith("ready"));
     return {
         async run(script) {
@@ -55,7 +57,12 @@ export async function startVm({ dir, packages, blankDisk, log }: VmArgs): Promis
             if (status !== "0") throw new Error(`A script in the virtual machine ended with ${status}:\n${text}`);
             return text;
         },
-        stop,
+        stop: () =>
+            new Promise((resolve) => {
+                if (child.exitCode !== null || child.signalCode !== null) return resolve();
+                child.once("exit", () => resolve());
+                child.kill("SIGKILL");
+            }),
     };
 }
 
@@ -66,19 +73,6 @@ const argvOf = (image: string, disk: string, console: string) => [
     ...["-drive", `file=${path.join(image, "root")},format=raw,if=virtio,snapshot=on`, "-drive", `file=${disk},format=raw,if=virtio,cache=unsafe`],
     ...["-serial", `file:${console}`, "-serial", "stdio"],
 ];
-
-/** It must not outlive the tests. */
-function stopper(child: ChildProcess): () => Promise<void> {
-    const kill = () => void child.kill("SIGKILL");
-    process.once("exit", kill);
-    return () =>
-        new Promise((resolve) => {
-            if (child.exitCode !== null || child.signalCode !== null) return resolve();
-            child.once("exit", () => resolve());
-            process.off("exit", kill);
-            kill();
-        });
-}
 
 /** A folder with kernel, initial RAM disk and the first disk. */
 async function vmImage(packages: string[], log: Log): Promise<string> {

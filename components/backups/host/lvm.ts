@@ -33,7 +33,7 @@ take_snapshot() {
         trouble="lvcreate says $(tr -s ' \\n' ' ' <"$here/said")"
 }
 # LVM freezes the file system for the snapshot, so it is clean. What is left to do at a mount (files that were deleted while open) is done on
-# the snapshot. It is mounted for whoever reads it alone, and gone with him.
+# the snapshot. Only what reads it sees the mount, which ends with it.
 read_snapshot() {
     type=$(findmnt -n -f -o FSTYPE -T "$mongodb") how=ro,nodev,nosuid
     [ "$type" != xfs ] || how=$how,nouuid # the volume has the same
@@ -51,7 +51,7 @@ is_intact() { case $(of_volume lv_attr "\${volume%/*}/$scratch") in ????a???-*) 
 # Also that of an earlier run which was killed.
 drop_snapshot() {
     command -v lvremove >/dev/null || return 0
-    lvs --noheadings -o lv_full_name -S "lv_tags={\\"$scratch\\"} && origin!=\\"\\"" 2>/dev/null 9>&- | while read -r left; do
+    lvs --noheadings -o lv_full_name -S "lv_tags={\\"$scratch\\"} && origin!=\\"\\"" 2>/dev/null | while read -r left; do
         lvremove --quiet --yes "$left" >/dev/null 2>"$here/said" 9>&- || warn "the snapshot $left stays: $(tr '\\n' ' ' <"$here/said"). Fix: lvremove $left"
     done
 }

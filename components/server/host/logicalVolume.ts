@@ -2,7 +2,7 @@
  * Shell functions about the logical volume (LVM) that a folder is on, and room for a snapshot of it: what backups need for one, and what
  * the preflight says of it.
  */
-export const LOGICAL_VOLUME = `of_volume() { lvs --noheadings --units b --nosuffix -o "$1" "$2" 2>/dev/null 9>&- | tr -d ' '; }
+export const LOGICAL_VOLUME = `of_volume() { lvs --noheadings --units b --nosuffix -o "$1" "$2" 2>/dev/null | tr -d ' '; }
 # VG/LV; nothing where there is none, or a snapshot of its file system cannot be mounted beside it.
 volume_of() {
     command -v lvcreate >/dev/null || return 0
