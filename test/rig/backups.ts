@@ -26,7 +26,7 @@ const values = (place: string) => ({
     REDIS: `${place}/redis`,
     MAILBOXES: `${place}/mailboxes`,
     ALERT_AFTER: "86400",
-    FREEZE_SECONDS: "60",
+    FREEZE_SECONDS: "120",
     BUCKET_LOOKUP: "path",
     ...Object.fromEntries(["FORWARDEMAIL", "MONGODB", "REDIS"].flatMap((name) => [`${name}_IMAGE`, `${name}_TAG`]).map((name) => [name, "x"])),
     ...Object.fromEntries(["ENDPOINT", "BUCKET", "REPOSITORY", "RESTIC", "OPTIONS", "LIMITS", "KEEP", "WRITERS"].map((name) => [name, "x"])),

@@ -18,6 +18,7 @@ can_snapshot() {
     case $keeper in */*) size='' ;; *) size="--size $((needed / 1024))k" ;; esac
 }
 give_up() { note "no snapshot of the logical volume $volume: $1. So the stores are copied in two passes"; }
+in_a_line() { awk '{ $1 = $1; printf "%s%s", sep, $0; sep = "; " }' "$1"; }
 # What is mounted inside of a store is on no snapshot of it.
 holds_mount() { findmnt -n -l -o TARGET | awk -v inside="$(readlink -f "$1")/" 'index($0, inside) == 1 { found = 1 } END { exit !found }'; }
 # Where a folder is on its file system, of which a folder may be what is mounted.
@@ -30,7 +31,7 @@ path_on_volume() {
 take_snapshot() {
     # shellcheck disable=SC2086
     lvcreate --quiet --yes --snapshot $size --setactivationskip n --addtag "$scratch" --name "$scratch" "$volume" >/dev/null 2>"$here/said" 9>&- ||
-        trouble="lvcreate says $(tr -s ' \\n' ' ' <"$here/said")"
+        trouble="lvcreate says $(in_a_line "$here/said")"
 }
 # LVM freezes the file system for the snapshot, so it is clean. What is left to do at a mount (files that were deleted while open) is done on
 # the snapshot. Only what reads it sees the mount, which ends with it.
@@ -42,7 +43,7 @@ read_snapshot() {
     unshare --mount sh -euc 'mount -t "$1" -o "$2" "$3" "$4"; cd "$4"; shift 4
         while [ $# -gt 0 ]; do cp -a "./$1" "$2"; shift 2; done' sh "$type" "$how" "/dev/\${volume%/*}/$scratch" "$stage/moment" \\
         "$(path_on_volume "$mongodb")" "$stage/mongodb" "$(path_on_volume "$redis")" "$stage/set/redis" "$(path_on_volume "$mailboxes")" "$stage/set/mailboxes" \\
-        2>"$here/said" || trouble="it cannot be read: $(head -c 300 "$here/said" | tr '\\n' ' ')"
+        2>"$here/said" || trouble="it cannot be read: $(in_a_line "$here/said" | head -c 300)"
     is_intact || trouble="it was full before all was copied"
     [ -n "$trouble" ] || [ "$(cat "$stage/set/mailboxes/.forwardemail-set")" = "$id" ] || trouble="it is not of this moment"
 }
@@ -52,7 +53,7 @@ is_intact() { case $(of_volume lv_attr "\${volume%/*}/$scratch") in ????a???-*) 
 drop_snapshot() {
     command -v lvremove >/dev/null || return 0
     lvs --noheadings -o lv_full_name -S "lv_tags={\\"$scratch\\"} && origin!=\\"\\"" 2>/dev/null | while read -r left; do
-        lvremove --quiet --yes "$left" >/dev/null 2>"$here/said" 9>&- || warn "the snapshot $left stays: $(tr '\\n' ' ' <"$here/said"). Fix: lvremove $left"
+        lvremove --quiet --yes "$left" >/dev/null 2>"$here/said" 9>&- || warn "the snapshot $left stays: $(in_a_line "$here/said"). Fix: lvremove $left"
     done
 }
 
