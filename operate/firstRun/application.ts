@@ -27,8 +27,8 @@ export interface Alias {
 
 /** What is known of a deployment during its first run. */
 export interface Seen {
-    /** Address of the administrator who was the first. */
-    admin?: string;
+    /** An administrator: one with a mail address that the application has verified, if there is one. */
+    admin?: { email: string; verified: boolean };
     domains: Domain[];
     aliases: Alias[];
     /** Domains whose key and code the config has as the application wants them. */
@@ -50,7 +50,7 @@ export const QUERY = `
     const keys = { name: 1, dkim_key_selector: 1, dkim_public_key: 1, return_path: 1, verification_record: 1 };
     const flags = { ${[...RECORDS, "has_smtp"].map((flag) => `${flag}: 1`).join(", ")} };
     print(EJSON.stringify({
-        admins: all("users", { email: 1 }, { group: "admin" }),
+        admins: all("users", { email: 1, has_verified_email: 1 }, { group: "admin" }),
         domains: all("domains", { ...keys, ...flags, tokens: 1 }),
         aliases: all("aliases", { name: 1, domain: 1, is_enabled: 1, has_imap: 1, tokens: 1 }),
     }));`;
@@ -59,7 +59,7 @@ type Flags = Partial<Record<(typeof RECORDS)[number] | "has_smtp", boolean>>;
 
 /** What `QUERY` prints, in MongoDB's relaxed extended JSON. */
 export interface Stored {
-    admins: Array<{ email: string }>;
+    admins: Array<{ email: string; has_verified_email?: boolean }>;
     domains: Array<StoredDomain & Flags & { _id: unknown; passwords: number }>;
     aliases: Array<{ name: string; domain: unknown; is_enabled?: boolean; has_imap?: boolean; passwords: number }>;
 }
@@ -76,8 +76,9 @@ export function seen(
 ): Seen {
     const names = new Map(domains.map(({ _id, name }) => [key(_id), ascii(name)]));
     const same = mergeDomains(foundDomains(domains), configured).filter(({ kind }) => kind === "same");
+    const admin = admins.find(({ has_verified_email }) => has_verified_email) ?? admins[0];
     return {
-        admin: admins[0]?.email,
+        admin: admin && { email: admin.email, verified: admin.has_verified_email === true },
         domains: domains.map((domain) => ({
             name: ascii(domain.name),
             records: Object.fromEntries(RECORDS.map((flag) => [flag, domain[flag] === true])) as Domain["records"],

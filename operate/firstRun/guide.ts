@@ -33,7 +33,7 @@ export interface Guided {
 /** Seconds between two looks. */
 const INTERVAL = 4;
 /** Seconds until the application is asked to look at DNS once more. */
-const AGAIN = 60;
+const AGAIN = 20;
 
 /** A step as a line of a list. */
 export const line = ({ done, title }: Step): string => `${done ? "✓" : "·"} ${title}`;
@@ -119,8 +119,7 @@ async function askForToken({ terminal, place, api }: Guided): Promise<Api | unde
         } catch (error) {
             const isRefused = error instanceof Refused;
             terminal.say(isRefused ? `The application refuses it (${error.message}).` : `The API cannot be asked: ${(error as Error).message}.`);
-            if (isRefused) terminal.say(`An account whose mail address is not verified yet is refused too: ${place.url}/verify`);
-            else return undefined;
+            if (!isRefused) return undefined;
         }
     }
 }

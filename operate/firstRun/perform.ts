@@ -1,5 +1,6 @@
 import { Api, Refused } from "./api";
 import type { Seen } from "./application";
+import { mayDomainSend } from "./dnsSteps";
 import type { Guided } from "./guide";
 import { Step, pageOf } from "./place";
 import { aliasOf, missingRoles, ownAlias, systemHasPassword } from "./steps";
@@ -26,7 +27,7 @@ const WORK: Record<Step["kind"], Work> = {
         return [`${domain} is added.`];
     },
     verified: async ({ domain }, _, api) => said(await api.call("GET", `/v1/domains/${domain}/verify-records`)),
-    sending: async ({ domain }, _, api) => said(await api.call("GET", `/v1/domains/${domain}/verify-smtp`)),
+    sending: async ({ domain }, seen, api) => (mayDomainSend(domain!, seen) ? said(await api.call("GET", `/v1/domains/${domain}/verify-smtp`)) : []),
     mailbox,
     system,
     roles,
@@ -42,10 +43,12 @@ async function mailbox(step: Step, seen: Seen, api: Api, { place, terminal }: Gu
     const stored = place.settings.profile === "full";
     if (!aliasOf(seen, name, domain)) {
         // Over the API every alias has a recipient: without one, the administrator's address, and never the alias itself.
-        if (seen.admin === `${name}@${domain}`)
+        if (seen.admin?.email === `${name}@${domain}`)
             return [`This address is the administrator's too, and over the API it would forward to itself: make it in the web interface.`];
         await api.call("POST", `/v1/domains/${domain}/aliases`, { name, ...(stored ? { has_imap: true } : {}) });
-        const copies = stored ? `: a copy of its mail goes to ${seen.admin}, until you take that out at` : `, forwarded to ${seen.admin}:`;
+        const copies = stored
+            ? `: a copy of its mail goes to ${seen.admin?.email}, until you take that out at`
+            : `, forwarded to ${seen.admin?.email}:`;
         terminal.say(`  ${name}@${domain} is made${copies} ${pageOf(place, domain, "/aliases")}`);
     }
     if (!stored || !(await terminal.confirm("  Generate its password now, and show it here this once? [y/N] "))) return [];
@@ -57,11 +60,11 @@ async function mailbox(step: Step, seen: Seen, api: Api, { place, terminal }: Gu
 async function system({ domain }: Step, seen: Seen, api: Api, guided: Guided): Promise<string[]> {
     const host = domain!;
     const { place, terminal } = guided;
-    const own = ownAlias(seen, place);
     if (!aliasOf(seen, "support", host)) {
-        const recipients = own ? [`${own.name}@${own.domain}`] : [];
+        const own = ownAlias(seen, place)!; // the step before
+        const recipients = [`${own.name}@${own.domain}`];
         await api.call("POST", `/v1/domains/${host}/aliases`, { name: "support", recipients });
-        terminal.say(`  support@${host} is made; answers go to ${recipients[0] ?? seen.admin}.`);
+        terminal.say(`  support@${host} is made; answers go to ${recipients[0]}.`);
     }
     if (place.settings.profile !== "full") {
         // A password of an alias is the key of a mailbox, and there are none here. Submission takes one of the domain as well.

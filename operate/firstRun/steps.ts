@@ -1,5 +1,5 @@
 import type { Alias, Seen } from "./application";
-import { dnsSteps } from "./dnsSteps";
+import { publishedStep, sendingStep, verifiedStep } from "./dnsSteps";
 import { Place, Step, command, mailDomains, pageOf } from "./place";
 
 /** All steps in their order. Where nobody can look the names up, the steps that want to see them in DNS are left out. */
@@ -10,10 +10,12 @@ export function stepsOf(seen: Seen, place: Place): Step[] {
     return [
         adminStep(seen, place),
         ...domains.map((domain) => domainStep(domain, seen, place)),
-        ...(hasDns ? domains.flatMap((domain) => dnsSteps(domain, seen, place)) : []),
+        ...(hasDns ? domains.flatMap((domain) => [publishedStep(domain, seen, place), verifiedStep(domain, seen, place)]) : []),
         mailboxStep(seen, place),
         // The real application lets nobody log in whose domain's code is not in DNS (upstream's helpers/on-auth.js).
         ...(hasDns || rehearsal ? [systemStep(seen, place)] : []),
+        // Approving a domain sends mail: from the host, which is therefore the first.
+        ...(hasDns ? [...domains].reverse().map((domain) => sendingStep(domain, seen, place)) : []),
         rolesStep(seen, place),
     ];
 }
@@ -25,12 +27,15 @@ function adminStep({ admin }: Seen, place: Place): Step {
     return {
         kind: "admin",
         title: "the administrator's account",
-        done: admin !== undefined,
-        how: [
-            `Open ${place.url}/setup (${place.url}/register in an image without that page).`,
-            `User admin, password from: ${command(place, "-s output", "firstRun")}`,
-            "The first account made there is the administrator's. Take a mail address that can be read today.",
-        ],
+        done: admin?.verified === true,
+        // Nobody can log in for mail whose administrator's address is not verified (upstream's helpers/validate-domain.js).
+        how: admin
+            ? [`Verify the address ${admin.email} at ${place.url}/verify: as long as the application cannot send mail, opening the page will do.`]
+            : [
+                  `Open ${place.url}/setup (${place.url}/register in an image without that page).`,
+                  `User admin, password from: ${command(place, "-s output", "firstRun")}`,
+                  "The first account made there is the administrator's. Take a mail address that can be read today.",
+              ],
     };
 }
 

@@ -35,7 +35,7 @@ const HOST_ROLES = ["postmaster", "abuse", "dmarc"].map((name) => alias(`${name}
 const OWN = alias("ada@example.com", { mailbox: true, passwords: 1 });
 const SUPPORT = alias("support@mail.example.com", { passwords: 1 });
 const DONE: Seen = {
-    admin: "ada@elsewhere.example",
+    admin: { email: "ada@elsewhere.example", verified: true },
     domains: [domain("example.com"), domain("mail.example.com")],
     aliases: [OWN, SUPPORT, ...ROLES, ...HOST_ROLES],
     configured: ["example.com", "mail.example.com"],
@@ -64,6 +64,12 @@ describe("the next step", () => {
             "admin",
             /mail\.example\.com\/setup .*\nUser admin, password from: npm run -s output -- firstRun --stack prod\n/,
         ],
+        [
+            "an account whose address is not verified",
+            { admin: { email: "ada@elsewhere.example", verified: false } },
+            "admin",
+            /^Verify the address ada@elsewhere\.example at .*\/verify/,
+        ],
         ["no domain", { domains: [] }, "domain example.com", /example\.com at .*\/my-account\/domains\/new$/],
         ["no host", { domains: [domain("example.com")] }, "domain mail.example.com", /own mail as support@mail\.example\.com/],
         [
@@ -90,7 +96,19 @@ describe("the next step", () => {
             "sending example.com",
             /\/domains\/example\.com\/verify-smtp\n.*not see yet: the DKIM key, DMARC\./,
         ],
-        ["records without leave to send", { domains: other({ maySend: false }) }, "sending example.com", /\/admin\/domains$/],
+        ["records without leave to send", { domains: other({ maySend: false }) }, "sending example.com", /\/admin\/domains\n/],
+        [
+            "nothing that may send: the host is first, for what follows is told by mail",
+            { domains: [domain("example.com", { maySend: false }), domain("mail.example.com", { maySend: false })] },
+            "sending mail.example.com",
+            /\/admin\/domains\n/,
+        ],
+        [
+            "no login and no leave to send: approving sends mail, so the login is first",
+            { domains: other({ maySend: false }), login: "535 no" },
+            "system mail.example.com",
+            /535 no/,
+        ],
         ["no mailbox", { aliases: without(OWN) }, "mailbox example.com", /with IMAP enabled, .*\/aliases\/new\n.*\/domains\/example\.com\/aliases$/],
         ["a mailbox without password", { aliases: [...without(OWN), { ...OWN, passwords: 0 }] }, "mailbox example.com", /Generate its password/],
         ["an alias that only forwards", { aliases: [...without(OWN), { ...OWN, mailbox: false }] }, "mailbox example.com", /IMAP/],
@@ -178,7 +196,7 @@ describe("what the application has", () => {
         const published: string[] = [];
         const state = seen(stored, { [name]: record() }, (...args) => Boolean(published.push(...args)), "535 no");
         expect(state).toEqual({
-            admin: "ada@elsewhere.example",
+            admin: { email: "ada@elsewhere.example", verified: false },
             domains: [{ name, records: { ...all(false), has_mx_record: true }, maySend: false, passwords: 1 }],
             aliases: [{ name: "ada", domain: name, enabled: true, mailbox: true, passwords: 1 }],
             configured: [name],
@@ -372,7 +390,7 @@ describe("the guide", () => {
         const { state, guided, text, log } = play({ ...DONE, admin: undefined, aliases: without(OWN) }, [""], {
             later: [
                 () => undefined,
-                () => (state.admin = "ada@elsewhere.example"),
+                () => (state.admin = { email: "ada@elsewhere.example", verified: true }),
                 () => {
                     const { look } = guided;
                     guided.look = async () => {
@@ -423,9 +441,13 @@ describe("the guide", () => {
     });
 
     test("the administrator's own address is left to the web interface: over the API it would forward to itself", async () => {
-        const { calls, guided, text, state } = play({ aliases: without(OWN), admin: "ada@example.com" }, [SECRETS.token, "ada"], {
-            later: [() => state.aliases.push(OWN)],
-        });
+        const { calls, guided, text, state } = play(
+            { aliases: without(OWN), admin: { email: "ada@example.com", verified: true } },
+            [SECRETS.token, "ada"],
+            {
+                later: [() => state.aliases.push(OWN)],
+            },
+        );
         await guide(guided);
         expect(text()).toContain("would forward to itself");
         expect(calls).toEqual(["GET /v1/account {}"]);
@@ -450,9 +472,9 @@ describe("the guide", () => {
         expect(text()).toContain("The API cannot be asked: connect ECONNREFUSED.");
     });
 
-    test("records: domains and up are run when told to; then the application is asked to look, once a minute", async () => {
+    test("records: domains and up are run when told to; then the application is asked to look, every twenty seconds", async () => {
         const { calls, guided, state } = play({ domains: other({ records: all(false) }), configured: [], published: [] }, [SECRETS.token, true], {
-            later: Array.from({ length: 20 }, (_, at) => () => at === 17 && (state.domains = DONE.domains)),
+            later: Array.from({ length: 20 }, (_, at) => () => at === 7 && (state.domains = DONE.domains)),
             more: {
                 run: (name) => {
                     if (name === "up") state.published = DONE.published;
@@ -463,6 +485,18 @@ describe("the guide", () => {
         await guide(guided);
         const verify = "GET /v1/domains/example.com/verify-records {}";
         expect(calls).toEqual(["GET /v1/account {}", "npm run domains", "npm run up", verify, verify]);
+    });
+
+    test("SMTP is verified over the API once the administrator has given the access, and not before: it would send mail", async () => {
+        const pending = { records: { ...all(true), has_dkim_record: false }, maySend: false };
+        const { calls, guided, state } = play({ domains: other(pending) }, [SECRETS.token], {
+            later: Array.from({ length: 15 }, (_, at) => () => {
+                if (at === 6) state.domains = other({ ...pending, maySend: true });
+                if (at === 11) state.domains = DONE.domains;
+            }),
+        });
+        await guide(guided);
+        expect(calls).toEqual(["GET /v1/account {}", "GET /v1/domains/example.com/verify-smtp {}"]);
     });
 
     test("records: no up after a domains that was declined or failed", async () => {
