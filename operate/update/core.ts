@@ -83,8 +83,8 @@ async function goBack(step: Step, target: Target, log: Log): Promise<"rolled bac
     return "failed";
 }
 
-async function closed({ from, to, set }: Step, { close, command }: Target): Promise<string[]> {
-    const sick = `${from} does not run either any more: perhaps ${to} has changed the data.`;
+async function closed({ from, set }: Step, { close, command }: Target): Promise<string[]> {
+    const sick = `${from} does not run either any more: perhaps the update has changed the data.`;
     const restore = set ? `restore the set from before (${command("restore", `--set ${set}`)}; what came in since is lost)` : "restore a backup";
     const fix = `Fix: set a version that runs in the stack's file and bring it (${command("up")}), or ${restore}.`;
     try {
