@@ -48,7 +48,7 @@ export const MONGODB = `set -eu
 cd /data/db
 mark=.forwardemail-user
 # clusterManager: an update to another major release ends with setFeatureCompatibilityVersion.
-ROLES='["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor", "clusterManager"]'
+ROLES="readWriteAnyDatabase dbAdminAnyDatabase clusterMonitor clusterManager"
 export ROLES
 wanted=$(printf %s "$MONGODB_USER:$MONGODB_PASSWORD:$ROLES" | sha256sum | cut -c 1-32)
 if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
@@ -59,7 +59,7 @@ if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
     mongosh --quiet --port 27018 admin --eval '
         const user = process.env.MONGODB_USER;
         const pwd = process.env.MONGODB_PASSWORD;
-        const roles = JSON.parse(process.env.ROLES);
+        const roles = process.env.ROLES.split(" ");
         const known = db.getUsers().users.some((u) => u.user === user);
         known ? db.updateUser(user, { pwd, roles }) : db.createUser({ user, pwd, roles });'
     trap - EXIT
