@@ -41,6 +41,10 @@ const FILE = path.join(PROJECT, `Pulumi.${STACK}.yaml`);
 
 const ANOTHER_KEY = `ssh-ed25519 ${Buffer.from("\0\0\0\vssh-ed25519\0\0\0 " + "x".repeat(32)).toString("base64")}`;
 
+/** Clients on the internet. Whoever has a private address is never closed out, and the rig's usual ones have. */
+const GUESSER = { ipv4: "198.51.100.78", ipv6: "2001:db8:78::1", ssh: "198.51.100.79" };
+const EXEMPT = "198.51.100.80";
+
 const release = process.env.E2E_DEBIAN as Release | undefined;
 const isReal = process.env.E2E_IMAGES === "real";
 /** With what takes minutes more: test/long. */
@@ -75,6 +79,7 @@ beforeAll(async () => {
         "forwardemail:network": { portOffset: place.portOffset, ...(place.overlay["forwardemail:network"] as object) },
         "forwardemail:data": { directory: data, device: place.device },
         "forwardemail:certificates": { issuer: "provided", chainFile: path.join(folder, "chain.pem") },
+        ...(place.vps ? { "forwardemail:firewall": { bans: { exempt: [`${EXEMPT}/32`] } } } : {}),
     };
     rmSync(FILE, { force: true });
     pulumi(["stack", "init", STACK]);
@@ -206,7 +211,7 @@ function writeConfig(values: Record<string, unknown>): void {
 }
 
 function command(
-    name: "up" | "down" | "output" | "preflight" | "backup" | "drill" | "prune" | "restore" | "verify",
+    name: "up" | "down" | "output" | "preflight" | "backup" | "drill" | "prune" | "restore" | "verify" | "status",
     ...args: string[]
 ): { status: number | null; text: string } {
     const tsx = path.join(PROJECT, "node_modules/.bin/tsx");
@@ -315,6 +320,52 @@ function flood(from: string, count: number): number {
     return Number(execFileSync(program, argv, { encoding: "utf8" }));
 }
 
+/** Runs a program as a client with that address; answers its exit status. */
+async function as(from: string, ...argv: string[]): Promise<number> {
+    const [ip, ...address] = place.outside(["ip", "address", "replace", `${from}/${from.includes(":") ? "128 nodad" : 32}`, "dev", "lo"]);
+    execFileSync(
+        ip,
+        address.flatMap((word) => word.split(" ")),
+    );
+    const [program, ...args] = place.outside(argv);
+    return promisify(execFile)(program, args).then(
+        () => 0,
+        ({ code }: { code: number }) => code,
+    );
+}
+
+/** Where a client comes to: over its own family. */
+const serverFor = (from: string) => (from.includes(":") ? `[${place.vps!.address6}]` : place.vps!.address4);
+/** Exit statuses of curl: the log-in was denied; nobody answered. */
+const [DENIED, SILENCE] = [67, 28];
+const logIn = (from: string, protocol: string, password: string) =>
+    as(
+        from,
+        "curl",
+        "-sk",
+        "--connect-timeout",
+        "2",
+        "--interface",
+        from,
+        "--user",
+        `guessed@${HOST}:${password}`,
+        `${protocol}s://${serverFor(from)}`,
+    );
+/** As many wrong log-ins as it takes, all at once. */
+const guess = (from: string, protocol = "smtp") => Promise.all(Array.from({ length: 8 }, (_, at) => logIn(from, protocol, `wrong ${at}`)));
+const guessSsh = (from: string) => {
+    const options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=4", `BindAddress=${from}`];
+    const logInAs = (user: string) =>
+        as(from, "ssh", "-F", "none", ...options.flatMap((one) => ["-o", one]), `${user}@${place.vps!.address4}`, "true");
+    return Promise.all(Array.from({ length: 8 }, (_, at) => logInAs(`guess${at}`)));
+};
+const reaches = async (from: string, port: number) => {
+    const connect = `IO::Socket::IP->new(LocalHost=>q(${from}),PeerHost=>q(${serverFor(from).replace(/[[\]]/g, "")}),PeerPort=>${port},Timeout=>2)`;
+    return (await as(from, "perl", "-MIO::Socket::IP", "-e", `exit !${connect}`)) === 0;
+};
+const isClosedOut = (from: string, port: number) =>
+    eventually(`${from} is closed out`, 30, async () => ((await reaches(from, port)) ? undefined : true));
+
 const fromOutside = () => {
     const { address4, address6 } = place.vps!;
     return [address4, address6].map((address) => [knock(address, 22), knock(address, 25), knock(address, 9999)]);
@@ -354,6 +405,41 @@ test.skipIf(isReal)("who opens too many SSH connections is held up, and nobody e
     expect(command("preflight").status).toBe(0);
     expect(dropped()).toBe(before);
 });
+
+/** An alias that is there to be guessed. The application does not count guesses at one that is not. */
+const makeGuessed = () =>
+    place.shell(`docker exec $(docker ps -qf label=forwardemail.service=mongodb) mongosh --quiet --norc --eval '
+        db.getSiblingDB("admin").auth(process.env.MONGODB_USER, process.env.MONGODB_PASSWORD);
+        const alias = { name: "guessed", domain: "${HOST}" };
+        db.getSiblingDB("forwardemail_production").aliases.updateOne(alias, { $set: { token: "salt:" + "0".repeat(64) } }, { upsert: true });'`);
+
+test.skipIf(isReal)(
+    "who guesses passwords is closed out over IPv4 and IPv6, and nobody else; from what was guessed only, and until told otherwise",
+    async () => {
+        makeGuessed();
+        const guessed = [guess(GUESSER.ipv4), guess(GUESSER.ipv6), guess(EXEMPT), guessSsh(GUESSER.ssh)];
+        expect([...new Set((await Promise.all(guessed)).flat())].sort()).toEqual([255, DENIED]);
+        await Promise.all([isClosedOut(GUESSER.ipv4, 465), isClosedOut(GUESSER.ipv6, 465), isClosedOut(GUESSER.ssh, 22)]);
+        // Over IPv6 the guesser has a network of addresses.
+        const open = [
+            ...[reaches(GUESSER.ipv4, 22), reaches(GUESSER.ipv4, 25), reaches(GUESSER.ssh, 465)],
+            ...[reaches(EXEMPT, 465), reaches("198.51.100.81", 465), reaches("2001:db8:79::1", 465)],
+        ];
+        expect(await Promise.all([reaches("2001:db8:78::2", 465), ...open])).toEqual([false, true, true, true, true, true, true]);
+        expect(command("status").text).toMatch(/^closed out +1 from SSH, 2 from mail$/m);
+        place.shell(`fail2ban-client unban ${GUESSER.ipv4}`);
+        expect(await reaches(GUESSER.ipv4, 465)).toBe(true);
+    },
+);
+
+if (isLong)
+    test("and it ends", async () => {
+        place.shell("fail2ban-client set forwardemail bantime 5");
+        await guess("198.51.100.82");
+        await isClosedOut("198.51.100.82", 465);
+        await eventually("it is over", 15, async () => (await reaches("198.51.100.82", 465)) || undefined);
+        place.shell("fail2ban-client set forwardemail bantime 3600");
+    });
 
 test.skipIf(isReal)("another container's open port is not closed silently, and one host has one deployment that sets it up", () => {
     const refusal = (stack: string, script: string, open = "") =>
@@ -466,7 +552,7 @@ describe.skipIf(isReal)("backups", () => {
         });
 });
 
-test.skipIf(isReal)("after a reboot everything is back, the firewall too", async () => {
+test.skipIf(isReal)("after a reboot everything is back, the firewall and the bans too", async () => {
     await place.vps!.reboot();
     for (let tries = 0; tries < 60 && running().some((c) => c.health !== "healthy"); tries++) execFileSync("sleep", ["1"]);
     expect(running().map((c) => c.health)).toEqual(servicesOf("forwarding").map(() => "healthy"));
@@ -474,6 +560,8 @@ test.skipIf(isReal)("after a reboot everything is back, the firewall too", async
         ["SSH-", "220 "],
         ["SSH-", "220 "],
     ]);
+    // Who was closed out still is.
+    expect(await Promise.all([reaches(GUESSER.ipv6, 465), reaches(GUESSER.ssh, 22), reaches(GUESSER.ipv4, 465)])).toEqual([false, false, true]);
 });
 
 test.skipIf(isReal)(
@@ -672,6 +760,20 @@ describe.skipIf(isReal)("the server asks for its certificate itself", () => {
             );
         });
 
+    if (isLong)
+        test("who guesses over IMAP or POP3 is closed out, too, from all three", async () => {
+            makeGuessed();
+            for (const [from, protocol] of [
+                ["198.51.100.83", "imap"],
+                ["2001:db8:83::1", "pop3"],
+                ["198.51.100.84", "pop3"],
+            ]) {
+                expect([...new Set(await guess(from, protocol))]).toEqual([DENIED]);
+                for (const port of [465, 993, 995]) await isClosedOut(from, port);
+                expect(await logIn(from, protocol, "right or wrong")).toBe(SILENCE);
+            }
+        });
+
     // Other failures of a renewal, with a stand-in for lego: test/unit/renew.test.ts.
     if (isLong)
         test("a key file that a power cut emptied is mended, and a certificate that would lack a name leaves what works in place", async () => {
@@ -783,6 +885,7 @@ test("removing the data leaves the directory's files to the operator, and says n
     // What was set on the host is taken back; Docker and the data stay.
     expect(place.shell("ls /etc/ssh/sshd_config.d /etc/sysctl.d /etc/tmpfiles.d /etc/forwardemail 2>/dev/null | grep forwardemail || true")).toBe("");
     expect(place.shell("nft list tables")).not.toContain("forwardemail");
+    expect(place.shell("find /etc/fail2ban /etc/systemd -name 'forwardemail*'; systemctl is-enabled fail2ban || true")).toBe("disabled\n");
     expect(place.shell("test -e /etc/docker/daemon.json || docker version -f ours-is-gone")).toBe("ours-is-gone\n");
 });
 
