@@ -46,7 +46,7 @@ beforeAll(async () => {
         for (let name = waiting.shift(); name; name = waiting.shift()) helps.set(name, await run("npm", "run", "-s", name, "--", "--help"));
     };
     await Promise.all([runner(), runner()]);
-}, 300_000);
+});
 afterAll(() => rmSync(copy, { recursive: true }));
 
 interface Run {

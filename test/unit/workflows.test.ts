@@ -100,7 +100,7 @@ describe("preview.yml", () => {
         expect(plan).toMatch(/^### dev\n\n````diff\n@@/m);
         expect(plan).toMatch(/^### prod\.example: no change$/m);
         expect(readFileSync(runner.summary, "utf8")).toBe(plan);
-    }, 600_000);
+    });
 
     test("has no secret and no right but to read", () => {
         expect(PREVIEW.permissions).toEqual({ contents: "read" });
