@@ -6,7 +6,7 @@ import { Journal, Outcome, whyGivenUp } from "./update/journal";
 import { raise } from "./update/raise";
 import { changesOf, tell } from "./update/report";
 import type { Options, Result } from "./update/run";
-import { begin, resume } from "./update/steps";
+import { begin, resume, toldOf } from "./update/steps";
 import { refuseBuilt } from "./update/versions";
 import { WORK } from "./workspace";
 
@@ -82,7 +82,7 @@ async function run(options: Options, log: (line: string) => void): Promise<Resul
 }
 
 async function runIn(session: Session, options: Options, log: (line: string) => void): Promise<Result> {
-    const { stack: name, version } = options;
+    const { stack: name } = options;
     const { rehearsal } = session; // the dev stack may have fallen back to it
     if (session.settings.build) throw new Error(refuseBuilt(session.settings.build.context));
     const journal = new Journal(path.join(WORK, "updates", `${name}${rehearsal ? ".rehearsal" : ""}.jsonl`));
@@ -92,7 +92,7 @@ async function runIn(session: Session, options: Options, log: (line: string) => 
     if (options.unlock) await session.stack.cancel();
     const from = (await session.stack.outputs()).version?.value as string | undefined;
     if (!from) throw new Error(`Stack ${name} has never come up. Fix: ${command("up")}`);
-    const reason = unfinished && whyGivenUp(unfinished, from, version);
+    const reason = unfinished && whyGivenUp(unfinished, from, { version: options.version, ...toldOf(options) });
     if (unfinished && !reason) return resume(unfinished, here);
     if (unfinished) {
         journal.write({ ...unfinished, what: "given up" });

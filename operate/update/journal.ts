@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import * as path from "node:path";
-import type { ImageChange } from "./images";
+import { ImageChange, Pins, tagOf } from "./images";
 
 /** How an update ended. */
 export type Outcome = "updated" | "rolled back" | "failed";
@@ -77,9 +77,16 @@ export class Journal {
 
 const isPhase = (entry: Entry): entry is Entry & { what: Phase } => entry.what === "begun" || entry.what === "going back";
 
+/** What the operator asks for now. */
+export interface Wish extends Pins {
+    version?: string;
+}
+
 /** Why an update that was cut short is not gone on with; undefined, where it is. */
-export function whyGivenUp({ from, to }: Step, running: string, version: string | undefined): string | undefined {
+export function whyGivenUp({ from, to, images = [] }: Step, running: string, { version, ...pins }: Wish): string | undefined {
     if (version !== undefined && version !== to) return `--version asks for ${version}`;
+    const other = Object.entries(pins).find(([name, tag]) => !images.some((image) => image.name === name && tagOf(image.to) === tag));
+    if (other) return `--${other.join(" asks for ")}`;
     return running === from || running === to ? undefined : `${running} runs by now`;
 }
 

@@ -39,7 +39,8 @@ export async function begin(from: string, here: Run): Promise<Result> {
     return finish({ ...step, set: await makeSet(here) }, "begun", here);
 }
 
-const toldOf = ({ mongodb, redis }: Options): Pins => ({ ...(mongodb ? { mongodb } : {}), ...(redis ? { redis } : {}) });
+/** Images that the operator named. */
+export const toldOf = ({ mongodb, redis }: Options): Pins => ({ ...(mongodb ? { mongodb } : {}), ...(redis ? { redis } : {}) });
 
 /** Databases that do not go back. */
 const warnings = (images: ImageChange[]): string[] =>

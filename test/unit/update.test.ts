@@ -161,13 +161,17 @@ test("one that was killed is taken up; one that still runs is not disturbed, and
 });
 
 test.each([
-    ["v1.0.0", undefined, undefined],
-    ["v2.0.0", "v2.0.0", undefined],
-    ["v1.5.0", undefined, "v1.5.0 runs by now"],
-    ["v1.0.0", "v3.0.0", "--version asks for v3.0.0"],
-    ["v1.0.0", "v1.0.0", "--version asks for v1.0.0"],
-])("one that was cut short, where %s runs and %s is asked for, is given up: %s", (running, version, reason) => {
-    expect(whyGivenUp(STEP, running, version)).toBe(reason);
+    ["v1.0.0", {}, undefined],
+    ["v2.0.0", { version: "v2.0.0" }, undefined],
+    ["v1.5.0", {}, "v1.5.0 runs by now"],
+    ["v1.0.0", { version: "v3.0.0" }, "--version asks for v3.0.0"],
+    ["v1.0.0", { version: "v1.0.0" }, "--version asks for v1.0.0"],
+    ["v1.0.0", { redis: "7.4.6" }, undefined],
+    ["v1.0.0", { redis: "7.4.7" }, "--redis asks for 7.4.7"],
+    ["v1.0.0", { version: "v2.0.0", mongodb: "8.0.15" }, "--mongodb asks for 8.0.15"],
+])("one that was cut short, where %s runs and %j is asked for, is given up: %s", (running, wish, reason) => {
+    const images = [{ name: "redis" as const, from: "7.4.7@sha256:aa", to: "7.4.6@sha256:bb" }];
+    expect(whyGivenUp({ ...STEP, images }, running, wish)).toBe(reason);
 });
 
 test("a line that a power cut left half is none, and takes no other with it", () => {
