@@ -189,15 +189,15 @@ describe("backups", () => {
         expect(said("backup.conf", "FORWARDEMAIL_TAG='v2.15.0'", "FORWARDEMAIL_TAG='v2.9.1'", "drill")).toMatch(
             /set \S+ was made with forwardemail 2\.15\.0, and this deployment runs 2\.9\.1, which is older\. Fix: set version to v2\.15\.0 or newer/,
         );
-        expect(said("backup.conf", "MONGODB_TAG='7.0'", "MONGODB_TAG='6.0'", "drill")).toMatch(
-            /set \S+ was made with mongodb 7\.0, and this deployment runs 6\.0, which is older\. Fix: set images\.mongodb to 7\.0 or newer/,
+        expect(said("backup.conf", "MONGODB_TAG='7.0.28'", "MONGODB_TAG='6.0.27'", "drill")).toMatch(
+            /set \S+ was made with mongodb 7\.0\.28, and this deployment runs 6\.0\.27, which is older\. Fix: set images\.mongodb to 7\.0\.28 or newer/,
         );
     });
 
     if (isLong)
         test("a set of another architecture and of an older MongoDB can be restored", async () => {
             const env = { ...process.env, PATH: `${stand("uname", "echo sparc64")}:${process.env.PATH}` };
-            expect(said("backup.conf", "MONGODB_TAG='7.0'", "MONGODB_TAG='5.0'", "run", env)).toBe("");
+            expect(said("backup.conf", "MONGODB_TAG='7.0.28'", "MONGODB_TAG='5.0.31'", "run", env)).toBe("");
             expect(script("drill")).toContain(`set ${sets().at(-1)} can be restored`);
         });
 
