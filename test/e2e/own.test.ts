@@ -410,8 +410,10 @@ test.skipIf(isReal)("who opens too many SSH connections is held up, and nobody e
 const makeGuessed = () =>
     place.shell(`docker exec $(docker ps -qf label=forwardemail.service=mongodb) mongosh --quiet --norc --eval '
         db.getSiblingDB("admin").auth(process.env.MONGODB_USER, process.env.MONGODB_PASSWORD);
-        const alias = { name: "guessed", domain: "${HOST}" };
-        db.getSiblingDB("forwardemail_production").aliases.updateOne(alias, { $set: { token: "salt:" + "0".repeat(64) } }, { upsert: true });'`);
+        const data = db.getSiblingDB("forwardemail_production"), name = "${HOST}";
+        const domain = data.domains.findOne({ name })?._id ?? data.domains.insertOne({ _id: "guessed", name }).insertedId;
+        const tokens = [{ hash: "salt:" + "0".repeat(64) }];
+        data.aliases.updateOne({ name: "guessed", domain }, { $set: { tokens } }, { upsert: true });'`);
 
 test.skipIf(isReal)(
     "who guesses passwords is closed out over IPv4 and IPv6, and nobody else; from what was guessed only, and until told otherwise",
