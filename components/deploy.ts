@@ -144,10 +144,11 @@ function createMetrics(settings: Settings, args: Omit<MetricsArgs, "settings" | 
  * Volumes are data: they are never replaced.
  */
 function boundTo({ identity, instance }: Server): pulumi.ResourceTransformation {
-    return ({ type, props, opts }) =>
-        identity !== undefined && type.startsWith("docker:") && type !== "docker:index/volume:Volume"
-            ? { props, opts: { ...opts, replacementTrigger: identity, deletedWith: instance } }
-            : undefined;
+    return ({ type, props, opts }) => {
+        if (identity === undefined || !type.startsWith("docker:")) return undefined;
+        const trigger = type === "docker:index/volume:Volume" ? {} : { replacementTrigger: identity };
+        return { props, opts: { ...opts, ...trigger, deletedWith: instance } };
+    };
 }
 
 /** Without what this stack does not have: Pulumi warns of an output that is undefined. */

@@ -52,7 +52,7 @@ refuse() {
 }
 
 if [ -n "$LOGIN" ]; then
-    # A log-in of its own, so that the operator's stays as it is. Whatever else that folder says stays in force.
+    # A log-in of its own, so that the operator's stays as it is. Of what else that folder says, buildx stays in force.
     old=\${DOCKER_CONFIG:-\${HOME:-/root}/.docker}
     DOCKER_HOST=\${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}')}
     DOCKER_CONFIG=$scratch/docker BUILDX_CONFIG=\${BUILDX_CONFIG:-$old/buildx}
@@ -69,6 +69,11 @@ if docker pull \${PLATFORMS:+--platform "\${PLATFORMS%%,*}"} "$IMAGE" >"$scratch
     printf '%s@%s' "$IMAGE" "$(digest_in "$scratch/pull")"
     exit
 fi
+# Anything else may pass, and another build under the same tag would replace every container.
+grep -qiE 'not found|unknown|not known|does not exist|denied|unauthorized' "$scratch/pull" || {
+    cat "$scratch/pull" >&2
+    refuse "cannot be asked for at its registry. Fix: see above, and try again"
+}
 
 mkdir "$scratch/source"
 git -C "$CONTEXT" archive --output "$scratch/source.tar" "$TREE"

@@ -12,10 +12,12 @@ const family = z.strictObject({
     /** Known releases by tag, in any order. `digest` is null until `npm run images:update` has asked the registry. */
     releases: z.record(z.string(), z.strictObject({ digest: digest.nullable() })),
 });
+/** Of what is not asked for: a lock file of one's own need not have it. */
+const optional = family.default({ repository: "", releases: {} });
 /** images.lock.json: which releases are known and what their tags meant when they were looked up. */
 export const lockSchema = z.strictObject({
     ...{ forwardemail: family, mongodb: family, redis: family, nginx: family, lego: family, restic: family },
-    ...{ prometheus: family, blackbox_exporter: family, node_exporter: family, redis_exporter: family },
+    ...{ prometheus: optional, blackbox_exporter: optional, node_exporter: optional, redis_exporter: optional },
 });
 export type Lock = z.output<typeof lockSchema>;
 
@@ -36,7 +38,7 @@ export function selectImages(config: Config, lock: Lock, problems: Problem[], al
         if (tag?.includes("@")) return held(key, repository, tag, problems);
         const wanted = tag ?? newest(Object.keys(releases).filter((known) => known.startsWith(MAJOR[name])));
         const known = Object.hasOwn(releases, wanted) ? releases[wanted] : undefined;
-        if (!known || (!known.digest && !allowUnpinned && !isUnused)) {
+        if (known ? !known.digest && !allowUnpinned && !isUnused : !(isUnused && tag === undefined)) {
             problems.push({
                 key,
                 message: known

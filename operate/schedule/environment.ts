@@ -46,7 +46,7 @@ export function checkEnvironment(stack: string, stackFile: object, file: string 
         throw new Error(
             `--environment: ${file ? `${file} has no passphrase` : "not given"}, and Pulumi.${stack}.yaml is encrypted with one. Fix: name a file of mode 0600 with PULUMI_CONFIG_PASSPHRASE=... or PULUMI_CONFIG_PASSPHRASE_FILE=/..., and what else pulumi needs on this machine, such as PULUMI_BACKEND_URL or AWS_PROFILE.`,
         );
-    if (passphraseFile !== undefined) mustBePrivate("PULUMI_CONFIG_PASSPHRASE_FILE", passphraseFile, users);
+    if (passphraseFile !== undefined) mustBePrivate("PULUMI_CONFIG_PASSPHRASE_FILE", passphraseFile, users.slice(0, 1)); // pulumi reads it, as that user
 }
 
 function mustBePrivate(what: string, file: string, users: number[]): void {

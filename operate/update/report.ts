@@ -13,7 +13,13 @@ export async function tell({ stack, settings }: Session, text: string, log: (lin
     try {
         const url = (await stack.getConfig("alertWebhook")).value;
         const body = JSON.stringify({ text });
-        await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body, signal: AbortSignal.timeout(20_000) });
+        const { ok } = await fetch(url, {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body,
+            signal: AbortSignal.timeout(20_000),
+        });
+        if (!ok) throw new Error("refused");
     } catch {
         log("  warning: the webhook could not be told"); // its address is a secret, and may be in the error
     }

@@ -270,6 +270,14 @@ describe("on AWS", () => {
         expect(scripts.filter(({ environment }) => environment.SERVER !== `${NAME}-instance-id`)).toEqual([]);
     });
 
+    test("a volume of it is gone with it too, and no reason to make anything anew", async () => {
+        const plan = await planStack("dev", { ...LOCK, ...awsStack({}), "forwardemail:metrics": { server: "main" } });
+        const volumes = plan.filter((r) => r.type.endsWith(":Volume") && r.type.startsWith("docker:"));
+        expect(volumes.map(({ name, options }) => [name, options.deletedWith, options.replacementTrigger])).toEqual([
+            ["forwardemail-dev-prometheus", `${NAME}-instance`, undefined],
+        ]);
+    });
+
     test("it is connected to by its own address and pinned key, once both address and disk are attached", async () => {
         const { plan } = await planned();
         const preflight = plan.find((r) => r.name === `${NAME}-preflight`)!;

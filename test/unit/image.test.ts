@@ -156,7 +156,10 @@ echo "$*" >>"$CALLS"
 case $1 in
 context) echo unix:///run/other.sock ;;
 login) cat >"$CALLS.stdin"; [ -z "$REFUSED" ] || { echo "unauthorized" >&2; exit 1; } ;;
-pull) [ -n "$THERE" ] && echo "Digest: ${DIGEST}" ;;
+pull)
+    [ -z "$THERE" ] || { echo "Digest: ${DIGEST}"; exit; }
+    echo "\${PULL:-Error response from daemon: manifest for r.example.com/x:v1 not found: manifest unknown}" >&2
+    exit 1 ;;
 build) for last; do :; done; ls -A "$last" >"$CALLS.source" ;;
 push) echo "v1: digest: ${DIGEST} size: 1" ;;
 buildx)
@@ -200,6 +203,13 @@ esac
         const { stdout } = build({ THERE: "yes", PLATFORMS: "linux/arm64,linux/amd64" });
         expect(stdout).toBe(`r.example.com/x:v1@${DIGEST}`);
         expect(calls()).toEqual(["pull --platform linux/arm64 r.example.com/x:v1"]);
+    });
+
+    test("does not build again what the registry does not answer for", () => {
+        const { status, stdout, stderr } = build({ PULL: "Error response from daemon: Head https://r.example.com/v2/: net/http: timeout" });
+        expect([status, stdout]).toEqual([1, ""]);
+        expect(stderr).toMatch(/net\/http: timeout\n.* cannot be asked for at its registry\. Fix: /);
+        expect(calls()).toHaveLength(1);
     });
 
     test("builds several platforms at once, where there is buildx", () => {

@@ -126,7 +126,10 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086
     install_packages $missing
 fi
-if [ -n "$changed" ] || ! systemctl is-active --quiet fail2ban || ! systemctl is-active --quiet ${UNIT}; then
+# One that was refused is looked at again.
+tried=/var/lib/forwardemail-host/bans-changed
+[ -z "$changed" ] || : >$tried
+if [ -e $tried ] || ! systemctl is-active --quiet fail2ban || ! systemctl is-active --quiet ${UNIT}; then
     if ! said=$(fail2ban-client -t 2>&1); then
         printf '%s\\n' "$said" >&2
         echo "fail2ban refuses its configuration, see its words above. Fix: mend ${FAIL2BAN}/jail.local, or set firewall.bans.enabled to false." >&2
@@ -135,6 +138,7 @@ if [ -n "$changed" ] || ! systemctl is-active --quiet fail2ban || ! systemctl is
     systemctl daemon-reload
     systemctl enable --quiet fail2ban ${UNIT}
     systemctl restart fail2ban ${UNIT}
+    rm -f $tried
 fi
 tries=0
 until fail2ban-client status sshd >/dev/null 2>&1 && fail2ban-client status forwardemail >/dev/null 2>&1; do
