@@ -247,6 +247,8 @@ run() {
     trap 'exit 143' HUP INT TERM
     [ "$(state)" != unfinished ] || failed "a restore was cut short, and the data from before it are put aside. Fix: npm run restore -- --undo"
     thaw
+    # Of runs that were killed: their watch would let go of what this one holds.
+    for watch in $(pgrep -f "^sh $script thaw-after " || true); do kill -- "-$watch" 2>/dev/null || true; done
     clean
     id=$(date -u +%Y%m%dT%H%M%SZ)
     reach
