@@ -62,12 +62,15 @@ function attempt<T>(work: () => T, explained: (said: string) => string): T {
     }
 }
 
-/** The shell may greet or warn before the answer, which is one line. */
-function parse<T>(output: string): T {
-    const answer = output
+/** The JSON in what mongosh printed: the shell may greet or warn before the answer, which is one line. */
+export const answerIn = (output: string): string | undefined =>
+    output
         .split("\n")
         .filter((line) => /^[[{]/.test(line))
         .at(-1);
+
+function parse<T>(output: string): T {
+    const answer = answerIn(output);
     if (answer === undefined) throw new Error(`it answered ${JSON.stringify(output.slice(0, 200))}`);
     return JSON.parse(answer) as T;
 }

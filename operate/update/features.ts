@@ -1,10 +1,8 @@
-import { Running, docker, inspectStack } from "../health";
+import { HOST, answerIn, inMongo } from "../database";
+import type { Running } from "../health";
 import { located } from "../machines";
 import type { Session } from "../session";
 import { pinOf, seriesOf, tagOf } from "./images";
-
-/** What is asked of the Docker host. */
-const HOST = { inspectStack, docker };
 
 /** A MongoDB that runs: its release, and what it lets its data become. */
 export interface Features {
@@ -17,17 +15,16 @@ export interface Features {
     targetVersion?: string;
 }
 
-const AUTH = 'db.getSiblingDB("admin").auth(process.env.MONGODB_USER, process.env.MONGODB_PASSWORD);';
-const ASK = `${AUTH} print(EJSON.stringify(db.adminCommand({ getParameter: 1, featureCompatibilityVersion: 1 }).featureCompatibilityVersion));`;
+const ASK = `print(EJSON.stringify(db.adminCommand({ getParameter: 1, featureCompatibilityVersion: 1 }).featureCompatibilityVersion));`;
 /** It wants a confirmation from 7.0 on, because no binary goes back afterwards. */
 const raiseTo = (series: string) =>
-    `${AUTH} db.adminCommand({ setFeatureCompatibilityVersion: "${series}"${Number.parseInt(series) >= 7 ? ", confirm: true" : ""} });`;
+    `db.adminCommand({ setFeatureCompatibilityVersion: "${series}"${Number.parseInt(series) >= 7 ? ", confirm: true" : ""} });`;
 
 /** Asks a stack's MongoDB in its container. @throws Error in words of MongoDB or Docker, where it cannot be asked. */
 export async function featuresOf(session: Pick<Session, "stack" | "settings">, host = HOST): Promise<Features> {
     const { container, image } = await mongodbOf(session, host);
     const tag = tagOf(pinOf(image));
-    const answer = (await mongosh(session, container, ASK, host)).split("\n").find((line) => line.startsWith("{"));
+    const answer = answerIn(await mongosh(session, container, ASK, host));
     const { version, targetVersion } = JSON.parse(answer ?? "{}") as { version?: string; targetVersion?: string };
     const series = seriesOf(tag);
     if (!series || !version) throw new Error(`MongoDB (${tag}) does not tell its featureCompatibilityVersion`);
@@ -60,5 +57,5 @@ async function mongodbOf({ stack, settings }: Pick<Session, "stack" | "settings"
 
 async function mongosh({ stack, settings }: Pick<Session, "stack" | "settings">, container: string, script: string, host: typeof HOST) {
     const [server] = (await located(stack, settings)).servers;
-    return host.docker(["exec", container, "mongosh", "--quiet", "--norc", "--eval", script], server);
+    return host.docker(inMongo(container, script), server);
 }

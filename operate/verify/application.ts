@@ -1,4 +1,5 @@
 import { domainToASCII } from "node:url";
+import { answerIn, inMongo } from "../database";
 import { StoredDomain } from "../domainRecords";
 import { DockerAddress, Running, dockerAside } from "../health";
 import { Check, Deployment, Finding, unknown } from "./check";
@@ -28,16 +29,13 @@ export interface Application {
 }
 
 const query = (aliases: string[]) => `
-    const { MONGODB_USER, MONGODB_PASSWORD } = process.env;
-    const admin = db.getSiblingDB("admin");
-    admin.auth(MONGODB_USER, MONGODB_PASSWORD);
     const { domains, aliases } = db.getSiblingDB("forwardemail_production");
     const names = { $or: [{ name: { $in: ${JSON.stringify([...aliases, "*"])} } }, { name: { $regex: "^/" } }] };
     const found = aliases.find({ is_enabled: { $ne: false }, ...names }, { name: 1, domain: 1 }).toArray();
     const wanted = ${JSON.stringify(["name", "dkim_key_selector", "dkim_public_key", "return_path", "is_smtp_suspended", ...Object.keys(VERDICTS)])};
     const all = domains.find({}, Object.fromEntries(wanted.map((key) => [key, 1]))).toArray();
     const of = ({ _id }) => found.filter(({ domain }) => String(domain) === String(_id)).map(({ name }) => name);
-    const { featureCompatibilityVersion } = admin.runCommand({ getParameter: 1, featureCompatibilityVersion: 1 });
+    const { featureCompatibilityVersion } = db.getSiblingDB("admin").runCommand({ getParameter: 1, featureCompatibilityVersion: 1 });
     print(EJSON.stringify({
         domains: all.map((domain) => ({ ...domain, aliases: of(domain) })),
         compatibility: featureCompatibilityVersion?.version ?? featureCompatibilityVersion,
@@ -47,12 +45,8 @@ const query = (aliases: string[]) => `
 export async function askApplication(running: Running[], aliases: string[], host: DockerAddress): Promise<Application> {
     const database = running.find(({ service }) => service === "mongodb");
     if (!database) throw new Error("MongoDB does not run");
-    // A shell may greet or warn before the answer, which is one line.
-    const said = await dockerAside(["exec", database.container, "mongosh", "--quiet", "--norc", "--eval", query(aliases)], host);
-    const answer = said
-        .split("\n")
-        .filter((line) => line.startsWith("{"))
-        .at(-1);
+    const said = await dockerAside(inMongo(database.container, query(aliases)), host);
+    const answer = answerIn(said);
     if (answer === undefined) throw new Error(`MongoDB answered ${JSON.stringify(said.slice(0, 200))}`);
     return JSON.parse(answer) as Application;
 }
