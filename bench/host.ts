@@ -4,19 +4,20 @@ import * as os from "node:os";
 import * as path from "node:path";
 import type * as auto from "@pulumi/pulumi/automation";
 import { docker } from "../operate/health";
-import type { Rehearsal } from "../operate/rehearsal";
+import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../operate/rehearsal";
 import { readStackFile } from "../operate/stackFile";
 import { WORK } from "../operate/workspace";
 import { type Log } from "../test/rig/images/run";
 import { build } from "../test/rig/engine/build";
 import type { Graph } from "./graph";
+import { readRounds } from "./report";
 
 /** Folder of the benches' rehearsal. */
 export const DIRECTORY = path.join(WORK, "rehearsal-bench");
 const COMPOSE_FILE = path.join(DIRECTORY, "compose.json");
 
 /** Builds docker compose, the reference. Answers its path. */
-export const buildCompose = (log: Log): Promise<string> =>
+const buildCompose = (log: Log): Promise<string> =>
     build(
         {
             file: "docker-compose",
@@ -27,6 +28,29 @@ export const buildCompose = (log: Log): Promise<string> =>
         },
         log,
     );
+
+/** What a bench measures with. */
+export interface Place {
+    rehearsal: Rehearsal;
+    compose: Compose;
+    rounds: number;
+}
+
+/** Runs a bench beside docker compose on a rehearsal's host of its own, and writes what it answers to a file of this folder, and to the terminal. */
+export async function bench(help: string, stack: string, file: string, measure: (place: Place) => Promise<string>): Promise<void> {
+    const rounds = readRounds(help);
+    if (rounds === undefined) return;
+    const rehearsal = await startRehearsal(hostName(stack), DIRECTORY, console.log);
+    const compose = new Compose(await buildCompose(console.log), rehearsal.host.dockerHost);
+    try {
+        const text = await measure({ rehearsal, compose, rounds });
+        writeFileSync(path.join(__dirname, file), text);
+        console.log(`\n${text}`);
+    } finally {
+        compose.forget();
+        await stopRehearsal(rehearsal.name, DIRECTORY);
+    }
+}
 
 /** Runs docker compose on a Docker host, with a file that holds secrets. */
 export class Compose {

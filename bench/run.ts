@@ -1,17 +1,15 @@
-import { writeFileSync } from "node:fs";
-import * as path from "node:path";
 import * as auto from "@pulumi/pulumi/automation";
 import { converge } from "../operate/converge";
 import { docker } from "../operate/health";
-import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../operate/rehearsal";
+import type { Rehearsal } from "../operate/rehearsal";
 import { openStack } from "../operate/session";
 import { prepareWorkspace } from "../operate/workspace";
 import { bareProgram, bareRest } from "./bare";
 import { Probes, composeFile } from "./compose";
 import { Graph, readGraph } from "./graph";
-import { Compose, DIRECTORY, buildCompose, empty, forget, loadConfig, machineOf, mustBe, wipe } from "./host";
+import { Compose, Place, bench, empty, forget, loadConfig, machineOf, mustBe, wipe } from "./host";
 import { measureLoad } from "./load/measure";
-import { Readings, readRounds, report } from "./report";
+import { Readings, report } from "./report";
 import { SshBench } from "./ssh";
 
 const HELP = `npm run bench [-- --rounds N]
@@ -26,21 +24,10 @@ about twenty minutes.
 const STACK = "bench";
 const NAME = `forwardemail-${STACK}`;
 
-async function main(): Promise<void> {
-    const rounds = readRounds(HELP);
-    if (rounds === undefined) return;
-    const rehearsal = await startRehearsal(hostName(STACK), DIRECTORY, console.log);
-    const compose = new Compose(await buildCompose(console.log), rehearsal.host.dockerHost);
-    try {
-        const load = await measureLoad(loadConfig(rehearsal), Math.max(rounds, 5));
-        const readings = await new Bench(rehearsal, compose).run(rounds);
-        const text = report(readings, load, machineOf(rehearsal), rounds);
-        writeFileSync(path.join(__dirname, "REPORT.md"), text);
-        console.log(`\n${text}`);
-    } finally {
-        compose.forget();
-        await stopRehearsal(rehearsal.name, DIRECTORY);
-    }
+async function measure({ rehearsal, compose, rounds }: Place): Promise<string> {
+    const load = await measureLoad(loadConfig(rehearsal), Math.max(rounds, 5));
+    const readings = await new Bench(rehearsal, compose).run(rounds);
+    return report(readings, load, machineOf(rehearsal), rounds);
 }
 
 class Bench {
@@ -156,7 +143,7 @@ function onlySame({ summary }: auto.UpResult): void {
     if (others.length > 0) throw new Error(`A second up changed something: ${JSON.stringify(others)}. A figure of it would mean nothing.`);
 }
 
-main().catch((error: Error) => {
+bench(HELP, STACK, "REPORT.md", measure).catch((error: Error) => {
     console.error(error.message);
     process.exitCode = 1;
 });

@@ -1,19 +1,19 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
 import { converge } from "../operate/converge";
-import { Rehearsal, hostName, startRehearsal, stopRehearsal } from "../operate/rehearsal";
+import type { Rehearsal } from "../operate/rehearsal";
 import { Session, openStack } from "../operate/session";
 import { Target, baseline, update } from "../operate/update/core";
 import { Journal } from "../operate/update/journal";
 import { look } from "../operate/update/target";
 import { composeFile } from "./compose";
 import { Graph, readGraph } from "./graph";
-import { Compose, DIRECTORY, buildCompose, empty, forget, loadConfig, machineOf, mustBe, wipe } from "./host";
-import { median, readRounds } from "./report";
+import { Compose, Place, bench, empty, forget, loadConfig, machineOf, mustBe, wipe } from "./host";
+import { median } from "./report";
 import type { Seen, Where } from "./watch";
 
 const HELP = `npm run bench:update [-- --rounds N]
@@ -43,27 +43,16 @@ interface Reading extends Seen {
     seconds: number;
 }
 
-async function main(): Promise<void> {
-    const rounds = readRounds(HELP);
-    if (rounds === undefined) return;
-    const rehearsal = await startRehearsal(hostName(STACK), DIRECTORY, console.log);
-    const compose = new Compose(await buildCompose(console.log), rehearsal.host.dockerHost);
-    try {
-        const ours: Reading[] = [];
-        const theirs: Reading[] = [];
-        for (let round = 1; round <= rounds; round++) {
-            console.log(`round ${round} of ${rounds}`);
-            const { reading, graphs, where } = await byUpdate(rehearsal);
-            ours.push(told("npm run update", reading));
-            theirs.push(told("docker compose", await byCompose(compose, graphs, where, rehearsal)));
-        }
-        const text = report(ours, theirs, machineOf(rehearsal));
-        writeFileSync(path.join(__dirname, "UPDATE.md"), text);
-        console.log(`\n${text}`);
-    } finally {
-        compose.forget();
-        await stopRehearsal(rehearsal.name, DIRECTORY);
+async function measure({ rehearsal, compose, rounds }: Place): Promise<string> {
+    const ours: Reading[] = [];
+    const theirs: Reading[] = [];
+    for (let round = 1; round <= rounds; round++) {
+        console.log(`round ${round} of ${rounds}`);
+        const { reading, graphs, where } = await byUpdate(rehearsal);
+        ours.push(told("npm run update", reading));
+        theirs.push(told("docker compose", await byCompose(compose, graphs, where, rehearsal)));
     }
+    return report(ours, theirs, machineOf(rehearsal));
 }
 
 function told(name: string, reading: Reading): Reading {
@@ -180,7 +169,7 @@ ${row("until all is done and every port answers", (reading) => reading.seconds)}
 `;
 }
 
-main().catch((error: Error) => {
+bench(HELP, STACK, "UPDATE.md", measure).catch((error: Error) => {
     console.error(error.message);
     process.exitCode = 1;
 });
