@@ -10,11 +10,13 @@ export const isConfirmed = async (question: string) => /^y(es)?$/i.test(await as
 
 /** The same for a secret: nothing of it is shown. */
 export async function askHidden(question: string): Promise<string> {
-    process.stdout.write(question);
     const nowhere = new Writable({ write: (_, __, done) => done() });
+    // As a terminal, readline keeps the system from showing what is typed, and shows it nowhere. That first, then the question: who
+    // answers at once (a password manager does) would be shown otherwise.
+    const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true });
     try {
-        // As a terminal, readline keeps the system from showing what is typed, and shows it nowhere.
-        return await answer(createInterface({ input: process.stdin, output: nowhere, terminal: true }), "");
+        process.stdout.write(question);
+        return await answer(terminal, "");
     } finally {
         process.stdout.write("\n");
     }

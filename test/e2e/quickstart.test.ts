@@ -69,9 +69,12 @@ test("first-run leads to a mailbox, where its one step in a browser is a browser
     const started = Date.now();
     const { status, text } = await onTerminal("npm run -s first-run -- --rehearse", [
         ["waiting for it", () => void web(`${username}:${password}`, "/setup", "-d email=root@example.localhost -d password=of-the-administrator")],
-        ["API token", () => "no-such-token"],
+        ["API token (empty", () => "no-such-token"],
         ["Invalid API token", () => undefined],
-        ["API token", () => (token = /API token <code>(\w+)</.exec(web("root@example.localhost:of-the-administrator", "/my-account/security"))![1])],
+        [
+            "API token (empty",
+            () => (token = /API token <code>(\w+)</.exec(web("root@example.localhost:of-the-administrator", "/my-account/security"))![1]),
+        ],
         ["before @example.localhost", () => "you"],
         ["show it here this once", () => "y"],
     ]);
