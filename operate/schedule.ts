@@ -4,8 +4,9 @@ import { parseArgs } from "node:util";
 import { cron } from "./schedule/crontab";
 import { checkEnvironment, readEnvironment } from "./schedule/environment";
 import { Host, Job, Scheduler, mustBePlain, ownerOf, pathOf, thisHost } from "./schedule/job";
-import { Hands, lastNight, night, writeRecord } from "./schedule/night";
+import { Hands, lastNight, night, wasCutShort, writeRecord } from "./schedule/night";
 import { systemd } from "./schedule/timer";
+import { turnAt } from "./schedule/turn";
 import { openExisting } from "./session";
 import { PROJECT, readProject, readStackFile } from "./stackFile";
 import { tell } from "./update/report";
@@ -144,10 +145,14 @@ async function runNow({ stack, environment, commit }: Options): Promise<number> 
     const by = (stdio: "inherit" | "ignore") => (program: string, args: string[]) => spawnSync(program, args, { cwd: PROJECT, stdio }).status ?? 1;
     const hands: Hands = { run: (program, ...args) => by("inherit")(program, args), ask: (program, ...args) => by("ignore")(program, args) };
     const record = recordOf(stack, PROJECT);
+    // Of two stacks of a checkout, each writes into its lock file and commits.
+    const end = await turnAt(path.join(path.dirname(record), "turn"), () => console.log("Another night of this checkout runs: waiting for its end."));
+    const wasCut = wasCutShort(record);
     const began = new Date().toISOString();
     writeRecord(record, { began });
-    const { status, said } = night({ stack, commit }, hands);
+    const { status, said } = night({ stack, commit }, hands, wasCut);
     writeRecord(record, { began, ended: new Date().toISOString(), status, said });
+    end();
     console.log(`\n${nameOf(stack)}: ${said}.`);
     if (status === 1) await tellOf(stack, `${nameOf(stack)}: ${said}`); // how an update ended, it tells itself
     return status;

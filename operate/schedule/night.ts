@@ -26,8 +26,9 @@ const SAID: Record<number, string> = { 0: "updated", 3: "nothing to do", 4: "rol
 /**
  * What nightly.yml does, on a machine of the operator's own: a new release into the lock file, the update, the version that runs into the
  * repository, and a look at everything, drift included.
+ * @param wasCut when the last night began, if it never ended: it could not tell that itself.
  */
-export function night({ stack, commit }: Night, hands: Hands): Result {
+export function night({ stack, commit }: Night, hands: Hands, wasCut?: string): Result {
     const npm = (script: string, ...args: string[]) => hands.run("npm", "run", "-s", script, "--", ...args);
     const repository = commit ? new Repository(stack, hands) : undefined;
     const wrong: string[] = repository?.begin() ?? [];
@@ -41,6 +42,7 @@ export function night({ stack, commit }: Night, hands: Hands): Result {
     if (code !== undefined && code in SAID) wrong.push(...(repository?.commit() ?? []));
     if (![0, 3].includes(npm("verify", "--stack", stack))) wrong.push("verify"); // 3: something cannot be told from here
     const done = code !== undefined ? SAID[code] : undefined;
+    if (wasCut) wrong.push(`the night that began ${wasCut} was cut short`);
     const failed = wrong.length > 0 ? `went wrong: ${wrong.join(", ")}` : undefined;
     return { status: failed ? 1 : code === 4 ? 4 : 0, said: [done, failed].filter(Boolean).join("; ") };
 }
@@ -94,8 +96,17 @@ export function writeRecord(file: string, record: NightRecord): void {
     writeFileSync(file, `${JSON.stringify(record)}\n`, { mode: 0o600 });
 }
 
+const readRecord = (file: string) => (existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as NightRecord) : undefined);
+
+/** When the last night began, if it was killed. To be asked when none runs. */
+export function wasCutShort(file: string): string | undefined {
+    const { began, ended } = readRecord(file) ?? {};
+    return ended ? undefined : began;
+}
+
 export function lastNight(file: string): string {
-    if (!existsSync(file)) return "none yet";
-    const { began, ended, status, said } = JSON.parse(readFileSync(file, "utf8")) as NightRecord;
+    const record = readRecord(file);
+    if (!record) return "none yet";
+    const { began, ended, status, said } = record;
     return ended ? `${ended}: ${said} (exit status ${status})` : `began ${began}, and has not ended: it runs, or was killed`;
 }

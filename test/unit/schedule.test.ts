@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
@@ -7,8 +8,9 @@ import { manage } from "../../operate/schedule";
 import { cron, withBlock } from "../../operate/schedule/crontab";
 import { checkEnvironment, parseEnvironment, readEnvironment } from "../../operate/schedule/environment";
 import { Host, Job, mustBePlain, pathOf } from "../../operate/schedule/job";
-import { lastNight, writeRecord } from "../../operate/schedule/night";
+import { lastNight, night, wasCutShort, writeRecord } from "../../operate/schedule/night";
 import { unitsOf } from "../../operate/schedule/timer";
+import { turnAt } from "../../operate/schedule/turn";
 
 // systemctl and crontab are programs that stand in for them and keep their state in files; the units and lines are real.
 
@@ -336,4 +338,35 @@ test("PATH has Node.js, Pulumi and the system's own folders, and none that npm p
             .split(":")
             .filter((name) => name === "/usr/bin"),
     ).toHaveLength(1);
+});
+
+describe("nights of one checkout", () => {
+    test("come one after another, also after one that was killed", async () => {
+        const file = path.join(folder, "nightly/turn");
+        const waited: string[] = [];
+        const first = await turnAt(file, () => waited.push("first"));
+        const second = turnAt(file, () => (waited.push("second"), first()));
+        const end = await second; // waits until it says so, which ends the first
+        expect(waited).toEqual(["second"]);
+        end();
+
+        const source = `import { turnAt } from ${JSON.stringify(path.resolve("operate/schedule/turn"))};
+            turnAt(${JSON.stringify(file)}, () => {}).then(() => { console.log("held"); setTimeout(() => {}, 60_000); });`;
+        writeFileSync(path.join(folder, "other.ts"), source);
+        const other = spawn(process.execPath, ["--import", require.resolve("tsx"), path.join(folder, "other.ts")], { stdio: ["ignore", "pipe", "inherit"] });
+        await once(other.stdout, "data");
+        (await turnAt(file, () => (waited.push("third"), other.kill("SIGKILL"))))();
+        expect(waited).toEqual(["second", "third"]);
+    });
+
+    test("tell of one before that was killed", () => {
+        const record = path.join(folder, "nightly/dev.json");
+        expect(wasCutShort(record)).toBeUndefined();
+        writeRecord(record, { began: "2026-11-24T01:00:00Z" });
+        expect(wasCutShort(record)).toBe("2026-11-24T01:00:00Z");
+        const { status, said } = night({ stack: "dev", commit: false }, { run: () => 0, ask: () => 0 }, wasCutShort(record));
+        expect([status, said]).toEqual([1, "updated; went wrong: the night that began 2026-11-24T01:00:00Z was cut short"]);
+        writeRecord(record, { began: "2026-11-25T01:00:00Z", ended: "2026-11-25T01:10:00Z", status, said });
+        expect(wasCutShort(record)).toBeUndefined();
+    });
 });
