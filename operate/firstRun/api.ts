@@ -3,7 +3,7 @@ import { rootCertificates } from "node:tls";
 
 /** The application's API (upstream's routes/api/v1/index.js), as one account. */
 export interface Api {
-    /** Rejects with `Refused` where it does not do it, in its own words. */
+    /** Rejects with `Refused` where it does not do it, in its own words, and with `Unanswered` where it says nothing: it may have done it then. */
     call(method: "GET" | "POST", path: string, body?: object): Promise<unknown>;
 }
 
@@ -30,6 +30,16 @@ export class Refused extends Error {
     }
 }
 
+/** No answer: nobody listens, it takes too long, or the connection ends. */
+export class Unanswered extends Error {}
+
+/** What a failed call means, in a sentence; another error is thrown on. */
+export function meaningOf(error: unknown): string {
+    if (error instanceof Refused) return `The application refuses it (${error.message}).`;
+    if (error instanceof Unanswered) return `The API cannot be asked: ${error.message}.`;
+    throw error;
+}
+
 /** A rekeyed mailbox takes its time; nothing else does. */
 const TIMEOUT = 60_000;
 
@@ -46,6 +56,7 @@ export function apiAt({ address, port, name, authority, token }: ApiArgs): Api {
     return {
         call: (method, path, body) =>
             new Promise((resolve, reject) => {
+                const fail = ({ message }: Error) => reject(new Unanswered(message));
                 const content = body === undefined ? "" : JSON.stringify(body);
                 const headers = {
                     host: name,
@@ -56,7 +67,7 @@ export function apiAt({ address, port, name, authority, token }: ApiArgs): Api {
                 const request = https.request({ ...options, method, path, headers }, (response) => {
                     let text = "";
                     response.setEncoding("utf8").on("data", (part: string) => (text += part));
-                    response.on("error", reject).on("end", () => {
+                    response.on("error", fail).on("end", () => {
                         const answer = parsed(text);
                         const status = response.statusCode ?? 0;
                         if (status >= 200 && status < 300) resolve(answer);
@@ -64,7 +75,7 @@ export function apiAt({ address, port, name, authority, token }: ApiArgs): Api {
                     });
                 });
                 request.on("timeout", () => request.destroy(new Error(`${name} (${address}:${port}) does not answer`)));
-                request.on("error", reject).end(content);
+                request.on("error", fail).end(content);
             }),
     };
 }

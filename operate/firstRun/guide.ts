@@ -1,4 +1,4 @@
-import { Api, Refused } from "./api";
+import { Api, Refused, meaningOf } from "./api";
 import type { Seen } from "./application";
 import { perform } from "./perform";
 import { Place, Step, command, idOf } from "./place";
@@ -117,9 +117,8 @@ async function askForToken({ terminal, place, api }: Guided): Promise<Api | unde
             await hands.call("GET", "/v1/account");
             return hands;
         } catch (error) {
-            const isRefused = error instanceof Refused;
-            terminal.say(isRefused ? `The application refuses it (${error.message}).` : `The API cannot be asked: ${(error as Error).message}.`);
-            if (!isRefused) return undefined;
+            terminal.say(meaningOf(error));
+            if (!(error instanceof Refused)) return undefined;
         }
     }
 }

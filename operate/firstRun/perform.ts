@@ -1,4 +1,4 @@
-import { Api, Refused } from "./api";
+import { Api, meaningOf } from "./api";
 import type { Seen } from "./application";
 import { mayDomainSend } from "./dnsSteps";
 import type { Guided } from "./guide";
@@ -11,8 +11,7 @@ export async function perform(step: Step, seen: Seen, api: Api, guided: Guided):
     try {
         for (const line of await WORK[step.kind](step, seen, api, guided)) terminal.say(`  ${line}`);
     } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        terminal.say(`  The application refuses it (${error.message}).`);
+        terminal.say(`  ${meaningOf(error)}`);
     }
 }
 

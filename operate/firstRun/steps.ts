@@ -1,3 +1,4 @@
+import { ROLES } from "../roles";
 import type { Alias, Seen } from "./application";
 import { publishedStep, sendingStep, verifiedStep } from "./dnsSteps";
 import { Place, Step, command, mailDomains, pageOf } from "./place";
@@ -51,11 +52,11 @@ function domainStep(domain: string, { domains }: Seen, place: Place): Step {
 }
 
 /** Local parts that are nobody's own. */
-const ROLES = ["postmaster", "abuse", "support", "dmarc", "tlsrpt"];
+const NOBODYS = [...ROLES, "support", "dmarc", "tlsrpt"];
 
 /** The operator's own alias: the first that is no role, with a password where mail is kept here. */
 export function ownAlias({ aliases }: Seen, { settings: { domains, profile } }: Place): Alias | undefined {
-    const own = aliases.filter(({ name, domain, enabled }) => domain === domains[0] && enabled && !ROLES.includes(name) && !/^[*/]/.test(name));
+    const own = aliases.filter(({ name, domain, enabled }) => domain === domains[0] && enabled && !NOBODYS.includes(name) && !/^[*/]/.test(name));
     return profile === "full" ? own.find(({ mailbox, passwords }) => mailbox && passwords > 0) : own[0];
 }
 
@@ -115,7 +116,7 @@ export function missingRoles(seen: Seen, { settings }: Place): Array<{ name: str
     const { dns, domains } = settings;
     const wanted = mailDomains(settings).flatMap((domain) => {
         const reports = dns ? [...(dns.dmarc.reports ? [] : ["dmarc"]), ...(dns.tlsReports || !domains.includes(domain) ? [] : ["tlsrpt"])] : [];
-        return ["postmaster", "abuse", ...reports].map((name) => ({ name, domain }));
+        return [...ROLES, ...reports].map((name) => ({ name, domain }));
     });
     return wanted.filter(({ name, domain }) => ![name, "*"].some((taken) => aliasOf(seen, taken, domain)?.enabled));
 }
@@ -125,7 +126,7 @@ function rolesStep(seen: Seen, place: Place): Step {
     const pages = [...new Set(missing.map(({ domain }) => pageOf(place, domain, "/aliases/new")))];
     return {
         kind: "roles",
-        title: `the addresses that others write to: postmaster, abuse (RFC 2142)${place.settings.dns ? ", and those of reports" : ""}`,
+        title: `the addresses that others write to: ${ROLES.join(", ")} (RFC 2142)${place.settings.dns ? ", and those of reports" : ""}`,
         done: missing.length === 0,
         how: [
             `Nobody has ${missing.map(({ name, domain }) => `${name}@${domain}`).join(", ")}`,

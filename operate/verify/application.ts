@@ -2,6 +2,7 @@ import { domainToASCII } from "node:url";
 import { answerIn, inMongo } from "../database";
 import { StoredDomain } from "../domainRecords";
 import { DockerAddress, Running, dockerAside } from "../health";
+import { ROLES } from "../roles";
 import { Check, Deployment, Finding, unknown } from "./check";
 import type { World } from "./world";
 
@@ -50,9 +51,6 @@ export async function askApplication(running: Running[], aliases: string[], host
     if (answer === undefined) throw new Error(`MongoDB answered ${JSON.stringify(said.slice(0, 200))}`);
     return JSON.parse(answer) as Application;
 }
-
-/** Whom every domain must answer as (RFC 2142 §4, §5, §7). */
-const ROLES = ["postmaster", "abuse", "hostmaster"];
 
 /** Local parts that checks ask for: the roles, and mailboxes that reports go to. */
 export function aliasesOf({ dns }: Deployment["settings"]): string[] {

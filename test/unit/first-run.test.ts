@@ -8,7 +8,7 @@ import * as path from "node:path";
 import { createServer as createTls } from "node:tls";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Api, Refused, apiAt } from "../../operate/firstRun/api";
+import { Api, Refused, Unanswered, apiAt } from "../../operate/firstRun/api";
 import { Alias, Domain, LOGIN, QUERY, RECORDS, Seen, Stored, seen } from "../../operate/firstRun/application";
 import { Guided, guide, line } from "../../operate/firstRun/guide";
 import { Place, command } from "../../operate/firstRun/place";
@@ -30,8 +30,8 @@ const alias = (address: string, more: Partial<Alias> = {}): Alias => {
     const [name, of] = address.split("@");
     return { name, domain: of, enabled: true, mailbox: false, passwords: 0, ...more };
 };
-const ROLES = ["postmaster", "abuse", "dmarc", "tlsrpt"].map((name) => alias(`${name}@example.com`));
-const HOST_ROLES = ["postmaster", "abuse", "dmarc"].map((name) => alias(`${name}@mail.example.com`));
+const ROLES = ["postmaster", "abuse", "hostmaster", "dmarc", "tlsrpt"].map((name) => alias(`${name}@example.com`));
+const HOST_ROLES = ["postmaster", "abuse", "hostmaster", "dmarc"].map((name) => alias(`${name}@mail.example.com`));
 const OWN = alias("ada@example.com", { mailbox: true, passwords: 1 });
 const SUPPORT = alias("support@mail.example.com", { passwords: 1 });
 const DONE: Seen = {
@@ -264,7 +264,9 @@ describe("over TLS", () => {
         await refusal(400, "400: MX is missing. TXT is missing.");
         await refusal(401, "401: Invalid API token.");
         await refusal(502, "502: Bad Gateway");
-        await expect(apiAt(args).call("GET", "/v1/account")).rejects.toThrow(/self-signed/); // an authority that nobody named
+        const untrusted = apiAt(args).call("GET", "/v1/account"); // its authority is named by nobody
+        await expect(untrusted).rejects.toBeInstanceOf(Unanswered);
+        await expect(untrusted).rejects.toThrow(/self-signed/);
         server.close();
     });
 
@@ -453,20 +455,23 @@ describe("the guide", () => {
         expect(calls).toEqual(["GET /v1/account {}"]);
     });
 
-    test("a refusal is told, and the step is left to hands", async () => {
-        const refused: Api = { call: (method) => (method === "GET" ? Promise.resolve({}) : Promise.reject(new Refused(400, "400: Domain exists."))) };
+    test.each([
+        ["refusal", new Refused(400, "400: Domain exists."), "  The application refuses it (400: Domain exists.)."],
+        ["silence", new Unanswered("api does not answer"), "  The API cannot be asked: api does not answer."],
+    ])("a %s is told, and the step is left to hands", async (_, error, told) => {
+        const refused: Api = { call: (method) => (method === "GET" ? Promise.resolve({}) : Promise.reject(error)) };
         const { guided, text, state } = play({ domains: [domain("example.com")] }, [SECRETS.token], {
             later: [() => state.domains.push(domain("mail.example.com"))],
             more: { api: () => refused },
         });
         await guide(guided);
-        expect(text()).toContain("  The application refuses it (400: Domain exists.).");
+        expect(text()).toContain(told);
     });
 
     test("an API that does not answer is told, and all is by hand", async () => {
         const { guided, text, state } = play({ aliases: without(OWN) }, ["any"], {
             later: [() => state.aliases.push(OWN)],
-            more: { api: () => ({ call: () => Promise.reject(new Error("connect ECONNREFUSED")) }) },
+            more: { api: () => ({ call: () => Promise.reject(new Unanswered("connect ECONNREFUSED")) }) },
         });
         await guide(guided);
         expect(text()).toContain("The API cannot be asked: connect ECONNREFUSED.");
