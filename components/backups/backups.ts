@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import * as aws from "@pulumi/aws";
 import * as cloudflare from "@pulumi/cloudflare";
-import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import { quote } from "../server/connection";
+import { PulledImage, pullImage } from "../server/pull";
 import { Server } from "../server/server";
 import { servicesOf } from "../services/catalogue";
 import { Place, createPlace, sourceOf, writeFiles } from "../services/files";
@@ -86,7 +86,7 @@ export class Backups extends pulumi.ComponentResource {
     private readonly place: Place;
     /** Refuses an empty deployment whose bucket has sets: nothing may touch the data before. */
     public readonly opened: pulumi.Resource;
-    private readonly root: { reference: string; pulled: pulumi.Resource };
+    private readonly root: PulledImage;
 
     constructor(
         private readonly name: string,
@@ -95,9 +95,7 @@ export class Backups extends pulumi.ComponentResource {
     ) {
         super("forwardemail:backups:Backups", `${name}-backups`, {}, opts);
         const { settings, backups, server } = args;
-        const { reference } = settings.images.restic;
-        const image = new docker.RemoteImage(`${name}-restic`, { name: reference, keepLocally: true }, { parent: this, dependsOn: [server.ready] });
-        this.root = { reference, pulled: image };
+        this.root = pullImage(`${name}-restic`, settings.images.restic.reference, server, { parent: this });
         this.lookup = backups.pathStyle ? "path" : "dns";
         this.url = pulumi.interpolate`s3:${args.bucket.endpoint}/${args.bucket.name}/${backups.prefix}`;
         // Protected like every secret that is generated: without it all sets are lost.

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
 import { quote } from "../server/connection";
-import { FOLDER } from "../server/host/folder";
+import { FOLDER } from "../server/host/files";
+import { pullImage } from "../server/pull";
 import { Server } from "../server/server";
 import { CATALOGUE, servicesOf } from "../services/catalogue";
 import { Place, createPlace } from "../services/files";
@@ -85,11 +85,7 @@ export class AcmeCertificate extends pulumi.ComponentResource {
     ) {
         super("forwardemail:certificates:AcmeCertificate", `${name}-acme`, {}, opts);
         const { settings, acme, server } = args;
-        const image = new docker.RemoteImage(
-            `${settings.name}-lego`,
-            { name: settings.images.lego.reference, keepLocally: true },
-            { parent: this, dependsOn: [server.ready] },
-        );
+        const { pulled } = pullImage(`${settings.name}-lego`, settings.images.lego.reference, server, { parent: this });
         // Not protected, so that another issuer can take its place: the CAA records that name the account go with it.
         const made = new tls.PrivateKey(`${name}-acme-account-key`, EC, { parent: this });
         this.accountKey = recoveredOr(args.recovered, "acmeAccountKey", made.privateKeyPem);
@@ -97,7 +93,7 @@ export class AcmeCertificate extends pulumi.ComponentResource {
         this.registered = server.run(
             `${name}-acme-account`,
             { script: REGISTER, environment: { ...this.lego(), ...(acme.roots ? { ROOTS: acme.roots } : {}) }, stdin: this.accountKey },
-            { parent: this, dependsOn: [image, ...(args.restored ? [args.restored] : [])] },
+            { parent: this, dependsOn: [pulled, ...(args.restored ? [args.restored] : [])] },
         );
         this.account = pulumi.unsecret(this.registered.stdout.apply((text) => text.trim())); // CAA records name it
         this.registerOutputs({ account: this.account });

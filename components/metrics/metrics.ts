@@ -3,8 +3,9 @@ import * as docker from "@pulumi/docker";
 import type { types } from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { Certificate } from "../certificates/certificates";
+import { PulledImage, pullImage } from "../server/pull";
 import { Server } from "../server/server";
-import { limits, stackLabels } from "../services/container";
+import { runtime, stackLabels } from "../services/container";
 import { Place, createPlace, writeFiles } from "../services/files";
 import { healthcheck } from "../services/health";
 import { MetricsSettings, Settings } from "../settings/settings";
@@ -58,29 +59,23 @@ export class Metrics extends pulumi.ComponentResource {
         this.history = createPlace("prometheus", { name }, { parent: this });
         const images = this.pullImages();
         const written = this.write(images.prometheus, authority);
-        for (const program of METRICS_NAMES) this.run(program, [images[program], written, args.watched]);
+        for (const program of METRICS_NAMES) this.run(program, images[program], [written, args.watched]);
         this.registerOutputs({});
     }
 
-    private pullImages(): Record<MetricsName, docker.RemoteImage> {
+    private pullImages(): Record<MetricsName, PulledImage> {
         const { settings, server } = this.args;
-        const pull = (image: MetricsName) =>
-            new docker.RemoteImage(
-                `${this.name}-${image}`,
-                { name: settings.images[image].reference, keepLocally: true },
-                { parent: this, dependsOn: [server.ready] },
-            );
-        return Object.fromEntries(METRICS_NAMES.map((image) => [image, pull(image)])) as Record<MetricsName, docker.RemoteImage>;
+        const pull = (name: MetricsName) => pullImage(`${this.name}-${name}`, settings.images[name].reference, server, { parent: this });
+        return Object.fromEntries(METRICS_NAMES.map((name) => [name, pull(name)])) as Record<MetricsName, PulledImage>;
     }
 
-    private write(pulled: pulumi.Resource, authority: pulumi.Output<string> | undefined): pulumi.Resource {
-        const { settings, server } = this.args;
+    private write(image: PulledImage, authority: pulumi.Output<string> | undefined): pulumi.Resource {
+        const { server } = this.args;
         const files = { ...this.files, ...(authority ? { [AUTHORITY]: authority } : {}) };
-        const image = { reference: settings.images.prometheus.reference, pulled };
         return writeFiles(`${this.name}-metrics-files`, { server, place: this.place, image, user: NOBODY, files }, { parent: this });
     }
 
-    private run(program: MetricsName, dependsOn: pulumi.Resource[]): docker.Container {
+    private run(program: MetricsName, { reference, pulled }: PulledImage, after: pulumi.Resource[]): docker.Container {
         const { settings, server, networkId } = this.args;
         const { options, config, port, health, memoryMb } = PROGRAMS[program];
         const name = `${this.name}-${program.replaceAll("_", "-")}`;
@@ -88,19 +83,19 @@ export class Metrics extends pulumi.ComponentResource {
             name,
             {
                 name,
-                image: settings.images[program].reference,
+                image: reference,
                 user: NOBODY,
                 networksAdvanced: [{ name: networkId, aliases: [program] }],
                 labels: stackLabels(settings, program, { "forwardemail.config": this.configDigest(config) }),
                 healthcheck: pulumi
                     .output(server.apiVersion)
                     .apply((api) => healthcheck(`wget -q -T 5 -O /dev/null http://127.0.0.1:${port}${health}`, api)),
-                ...limits(settings, memoryMb, STOP_SECONDS),
+                ...runtime(settings, memoryMb, STOP_SECONDS),
                 readOnly: true,
                 tmpfs: { "/tmp": "rw,noexec,nosuid,nodev,size=16m" },
                 ...this.own(program, options),
             },
-            { parent: this, dependsOn, deleteBeforeReplace: true, replaceOnChanges: ["healthcheck", "tmpfs"] },
+            { parent: this, dependsOn: [pulled, ...after], deleteBeforeReplace: true, replaceOnChanges: ["healthcheck", "tmpfs"] },
         );
     }
 

@@ -54,7 +54,7 @@ export function createContainer(service: ServiceName, args: ContainerArgs, opts:
             healthcheck: pulumi
                 .output(args.apiVersion)
                 .apply((api) => healthcheck(row.entry ? applicationProbe(row.probe) : probeCommand(row.probe), api)),
-            ...limits(settings, settings.memoryMb[service], row.stopSeconds),
+            ...runtime(settings, settings.memoryMb[service], row.stopSeconds),
             readOnly: row.readOnly,
             tmpfs: row.readOnly ? { "/tmp": "rw,noexec,nosuid,nodev,size=64m" } : undefined,
         },
@@ -73,7 +73,7 @@ export function createContainer(service: ServiceName, args: ContainerArgs, opts:
 }
 
 /** What every container may use and do: `up` waits until it is healthy, it stops in time, and it has no privilege. */
-export function limits({ startTimeout, openFiles }: Settings, memory: number, stopSeconds: number) {
+export function runtime({ startTimeout, openFiles }: Settings, memory: number, stopSeconds: number) {
     return {
         wait: true,
         waitTimeout: startTimeout,

@@ -1,6 +1,7 @@
 import * as docker from "@pulumi/docker";
 import type { types } from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import { PulledImage } from "../server/pull";
 import { Server } from "../server/server";
 
 /** Where a store or a set of files lives on the Docker host: a named volume, or a folder of the data directory. */
@@ -33,7 +34,7 @@ export interface FileSetArgs {
     server: Server;
     place: Place;
     /** Image whose user will read the files; the user's number is looked up in it. */
-    image: { reference: pulumi.Input<string>; pulled: pulumi.Resource };
+    image: PulledImage;
     user: string;
     /** Content by file name; a name that begins with ? is written only where there is none. May be secret. */
     files: Record<string, pulumi.Input<string>>;

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { Certificate } from "../certificates/certificates";
+import { PulledImage, pullImage } from "../server/pull";
 import { Server } from "../server/server";
 import { policyNames } from "../dns/records";
 import { Settings } from "../settings/settings";
@@ -30,7 +31,7 @@ export interface ServicesArgs {
 /** Every container of a deployment on one server, with its network, data and keys. */
 export class Services extends pulumi.ComponentResource {
     public readonly containers: Partial<Record<ServiceName, docker.Container>> = {};
-    private readonly images: Record<ServiceImage, docker.RemoteImage>;
+    private readonly images: Record<ServiceImage, PulledImage>;
     public readonly network: docker.Network;
     private readonly stores: Record<StoreName, Store>;
     private readonly together: pulumi.Resource;
@@ -47,10 +48,7 @@ export class Services extends pulumi.ComponentResource {
         this.images = this.pullImages();
         this.network = createNetwork(name, args.settings.network, { parent: this });
         this.stores = this.claimStores();
-        this.together = checkTogether(
-            { ...args, name: args.settings.name, image: this.image("forwardemail"), stores: this.stores },
-            { parent: this },
-        );
+        this.together = checkTogether({ ...args, name: args.settings.name, image: this.images.forwardemail, stores: this.stores }, { parent: this });
         this.keys = this.writeKeys();
         this.router = createPlace("router", { name: args.settings.name, directory: args.settings.data.directory }, { parent: this });
         const services = servicesOf(args.settings.profile).filter((service) => service !== "router");
@@ -59,24 +57,11 @@ export class Services extends pulumi.ComponentResource {
         this.registerOutputs({});
     }
 
-    private pullImages(): Record<ServiceImage, docker.RemoteImage> {
-        const { settings, server } = this.args;
-        const pull = (image: ServiceImage) =>
-            new docker.RemoteImage(
-                `${settings.name}-${image}`,
-                // Old images stay: going back to one must not depend on the registry.
-                { name: this.reference(image), keepLocally: true },
-                { parent: this, dependsOn: [server.ready] },
-            );
+    private pullImages(): Record<ServiceImage, PulledImage> {
+        const { settings, server, image } = this.args;
+        const pull = (name: ServiceImage) =>
+            pullImage(`${settings.name}-${name}`, name === "forwardemail" ? image : settings.images[name].reference, server, { parent: this });
         return { forwardemail: pull("forwardemail"), mongodb: pull("mongodb"), redis: pull("redis"), nginx: pull("nginx") };
-    }
-
-    private reference(name: ServiceImage): pulumi.Input<string> {
-        return name === "forwardemail" ? this.args.image : this.args.settings.images[name].reference;
-    }
-
-    private image(name: ServiceImage): { reference: pulumi.Input<string>; pulled: pulumi.Resource } {
-        return { reference: this.reference(name), pulled: this.images[name] };
     }
 
     private claimStores(): Record<StoreName, Store> {
@@ -85,7 +70,7 @@ export class Services extends pulumi.ComponentResource {
         const claim = (role: StoreName, image: ServiceImage, user: string) =>
             new Store(
                 role,
-                { server, name: settings.name, ...settings.data, image: this.image(image), user, fingerprints: marks, restored },
+                { server, name: settings.name, ...settings.data, image: this.images[image], user, fingerprints: marks, restored },
                 { parent: this },
             );
         return {
@@ -105,7 +90,7 @@ export class Services extends pulumi.ComponentResource {
         const files = { ...certificateFiles(certificate), "dkim.key": secrets.dkimKey };
         const written = writeFiles(
             `${settings.name}-keys-files`,
-            { server, place, image: this.image("forwardemail"), user: CATALOGUE.web.user, files },
+            { server, place, image: this.images.forwardemail, user: CATALOGUE.web.user, files },
             // Not before the data is claimed: over another deployment's data its keys, too, must stay as they are.
             { parent: this, dependsOn: this.claims() },
         );
@@ -121,13 +106,13 @@ export class Services extends pulumi.ComponentResource {
             service,
             {
                 settings,
-                image: this.reference(row.image),
+                image: this.images[row.image].reference,
                 apiVersion: server.apiVersion,
                 networkId: this.network.id,
                 ...this.program(service),
                 restartOn: row.keys ? keysFingerprint(certificate, this.args.secrets.dkimKey) : undefined,
             },
-            { parent: this, dependsOn: [this.images[row.image], ...this.claims(), ...(row.keys ? [this.keys.written] : []), ...needs] },
+            { parent: this, dependsOn: [this.images[row.image].pulled, ...this.claims(), ...(row.keys ? [this.keys.written] : []), ...needs] },
         );
     }
 
@@ -162,7 +147,7 @@ export class Services extends pulumi.ComponentResource {
             {
                 server,
                 place,
-                image: this.image("nginx"),
+                image: this.images.nginx,
                 user: CATALOGUE.router.user,
                 files: {
                     "nginx.conf": routes.apply((known) => routerConfig(settings, known as Routes)),
@@ -180,14 +165,14 @@ export class Services extends pulumi.ComponentResource {
             "router",
             {
                 settings,
-                image: settings.images.nginx.reference,
+                image: this.images.nginx.reference,
                 apiVersion: server.apiVersion,
                 networkId: this.network.id,
                 command: ["nginx", "-c", `${ROUTER_DIRECTORY}/nginx.conf`, "-g", "daemon off;"],
                 envs: [],
                 mounts: [place.mount(ROUTER_DIRECTORY, true)],
             },
-            { parent: this, dependsOn: [this.images.nginx, written] },
+            { parent: this, dependsOn: [this.images.nginx.pulled, written] },
         );
     }
 }

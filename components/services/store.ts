@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { PulledImage } from "../server/pull";
 import { Server } from "../server/server";
 import { StoreName } from "./catalogue";
 import { Place, createPlace, runAsRoot } from "./files";
@@ -10,7 +11,7 @@ export interface StoreArgs {
     /** Data directory; unset keeps the data in a named volume. */
     directory?: string;
     /** Image and user that own the data. */
-    image: { reference: pulumi.Input<string>; pulled: pulumi.Resource };
+    image: PulledImage;
     user: string;
     /** Fingerprints of the keys that the data is written with, a line each. */
     fingerprints: pulumi.Input<string>;

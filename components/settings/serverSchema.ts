@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { BLOCK_LISTS, REACH } from "../server/host/preflight";
+import { BLOCK_LISTS } from "../server/host/blockLists";
+import { REACH } from "../server/host/preflight";
 import { canonical, dnsName } from "./names";
 
 const sshKeys = {

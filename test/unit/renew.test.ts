@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { RENEW } from "../../components/certificates/host/renew";
 import { SET_UP } from "../../components/certificates/host/setUp";
-import { FOLDER } from "../../components/server/host/folder";
+import { FOLDER } from "../../components/server/host/files";
 import { issue, request } from "../rig/providers/certificates";
 import { generateKey, keyForms } from "../rig/providers/keys";
 

@@ -1,4 +1,4 @@
-import { FOLDER } from "../../server/host/folder";
+import { FOLDER } from "../../server/host/files";
 import { FOLDER_OF } from "../../services/files";
 
 /** Shell line: `known` is the folder where lego keeps the account. */

@@ -1,5 +1,5 @@
 import { APT, needPrograms } from "../../server/host/apt";
-import { FOLDER } from "../../server/host/folder";
+import { FOLDER } from "../../server/host/files";
 import { removeTimed, writeTimed } from "../../server/host/timer";
 import { FOLDER_OF, MADE_FOLDER } from "../../services/files";
 import { KNOWN, RENEW } from "./renew";

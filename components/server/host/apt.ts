@@ -11,7 +11,17 @@ apt_update() {
         sleep 5
     done
 }
-install_packages() { apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >/dev/null; }`;
+install_packages() { apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >/dev/null; }
+need_packages() {
+    missing=
+    there=$(dpkg-query -W -f '\${Package} \${Status}\\n' "$@" 2>/dev/null || true)
+    for package in "$@"; do printf '%s\\n' "$there" | grep -q "^$package .* installed$" || missing="$missing $package"; done
+    [ -n "$missing" ] || return 0
+    echo "installing$missing"
+    apt_update
+    # shellcheck disable=SC2086
+    install_packages $missing
+}`;
 
 /** Shell lines, with {@link APT} before them, that install packages where one of the programs is missing. */
 export const needPrograms = (programs: string, packages: string): string => `missing=

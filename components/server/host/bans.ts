@@ -1,7 +1,7 @@
 import { CATALOGUE, servicesOf } from "../../services/catalogue";
 import type { ServerSettings, Settings } from "../../settings/settings";
 import { APT } from "./apt";
-import { FOLDER } from "./folder";
+import { FOLDER, PUT } from "./files";
 import { LOGINS } from "./logins";
 
 // fail2ban closes out who guesses passwords, by nftables rules of its own.
@@ -49,19 +49,15 @@ const FILES = [
  */
 export const BANS = `set -eu
 ${APT}
+${PUT}
 changed=
-put() {
-    mkdir -p "$(dirname "$1")"
-    cat >"$1.new"
-    if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; changed=yes; echo "wrote $1"; fi
-}
 
 mkdir -p /var/lib/forwardemail-host
 # What it was before, for when it is taken back.
 [ -e ${FILES[2]} ] || systemctl is-enabled --quiet fail2ban 2>/dev/null || : >/var/lib/forwardemail-host/fail2ban
 
 # Docker sends a packet on to a container before any input chain sees it: so before that (its DNAT is at -100).
-put ${FILES[0]} <<'END'
+put ${FILES[0]} <<'END' && changed=yes
 [INCLUDES]
 before = nftables.conf
 
@@ -75,13 +71,13 @@ addr_type = ipv4_addr\\; flags interval
 [Init?family=inet6]
 addr_type = ipv6_addr\\; flags interval
 END
-put ${FILES[1]} <<'END'
+put ${FILES[1]} <<'END' && changed=yes
 [Definition]
 failregex = ^\\s*\\S+ \\S+: a wrong password from <SUBNET>$
 journalmatch = _SYSTEMD_UNIT=${UNIT}.service
 END
 # Before the package: Debian starts it at once, and its own jail for SSH finds no log file on a system with a journal only.
-put ${FILES[2]} <<END
+put ${FILES[2]} <<END && changed=yes
 [sshd]
 enabled = true
 backend = systemd
@@ -102,10 +98,10 @@ findtime = 1h
 bantime = \${MINUTES}m
 ignoreip = $EXEMPT
 END
-put ${FOLDER}/logins <<'LOGINS'
+put ${FOLDER}/logins <<'LOGINS' && changed=yes
 ${LOGINS}
 LOGINS
-put ${FILES[3]} <<END
+put ${FILES[3]} <<END && changed=yes
 [Unit]
 Description=Wrong passwords of Forward Email, for fail2ban
 After=docker.service
@@ -118,14 +114,7 @@ RestartSec=10
 WantedBy=multi-user.target
 END
 
-missing=
-for package in fail2ban python3-systemd; do dpkg-query -W -f '\${Status}' $package 2>/dev/null | grep -q ' installed' || missing="$missing $package"; done
-if [ -n "$missing" ]; then
-    echo "installing$missing"
-    apt_update
-    # shellcheck disable=SC2086
-    install_packages $missing
-fi
+need_packages fail2ban python3-systemd
 # One that was refused is looked at again.
 tried=/var/lib/forwardemail-host/bans-changed
 [ -z "$changed" ] || : >$tried

@@ -1,6 +1,6 @@
 import { publishedPorts } from "../../services/catalogue";
 import type { ServerSettings, Settings } from "../../settings/settings";
-import { FOLDER } from "./folder";
+import { FOLDER, PUT } from "./files";
 
 /** What a host lets in. */
 export interface FirewallRules {
@@ -118,6 +118,7 @@ export const WOULD_CLOSE = `would_close() {
  * Refuses rules that would close a port that another container publishes. Reads TABLE, OPEN (ports with spaces between), STACK.
  */
 export const FIREWALL = `set -eu
+${PUT}
 ${WOULD_CLOSE}
 closed=$(would_close)
 if [ -n "$closed" ]; then
@@ -136,7 +137,8 @@ rm -f ${FOLDER}/firewall.nft.new
 if [ -e ${FOLDER}/firewall.nft ]; then nft -f ${FOLDER}/firewall.nft; else nft delete table inet forwardemail; fi
 END
 unit=/etc/systemd/system/${UNIT}.service
-cat >$unit.new <<'END'
+# systemd reads all its units anew, which takes as long as everything else here: only where one changed.
+if put $unit <<'END'
 [Unit]
 Description=Firewall of Forward Email
 DefaultDependencies=no
@@ -158,10 +160,7 @@ ExecReload=/usr/sbin/nft -f ${FOLDER}/firewall.nft
 [Install]
 WantedBy=multi-user.target nftables.service
 END
-# systemd reads all its units anew, which takes as long as everything else here: only where one changed.
-if cmp -s $unit.new $unit; then rm $unit.new
-else
-    mv $unit.new $unit
+then
     systemctl daemon-reload
     ! systemctl is-enabled -q ${UNIT} || systemctl reenable -q ${UNIT}
 fi

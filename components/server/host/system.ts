@@ -1,4 +1,5 @@
 import { APT } from "./apt";
+import { PUT } from "./files";
 
 /**
  * Makes Debian or Ubuntu fit for a mail server: security updates, time, kernel settings, swap, sshd. Every file that it writes is its
@@ -7,25 +8,7 @@ import { APT } from "./apt";
  */
 export const SYSTEM = `set -eu
 ${APT}
-note() { printf '%s\\n' "$*"; }
-# Puts standard input into a file; true when that changed it.
-put() {
-    mkdir -p "$(dirname "$1")"
-    cat >"$1.new"
-    if cmp -s "$1.new" "$1"; then rm "$1.new"; return 1; fi
-    mv "$1.new" "$1"
-    note "wrote $1"
-}
-need() {
-    missing=
-    there=$(dpkg-query -W -f '\${Package} \${Status}\\n' "$@" 2>/dev/null || true)
-    for package in "$@"; do printf '%s\\n' "$there" | grep -q "^$package .* installed$" || missing="$missing $package"; done
-    [ -n "$missing" ] || return 0
-    note "installing$missing"
-    apt_update
-    # shellcheck disable=SC2086
-    install_packages $missing
-}
+${PUT}
 active() { systemctl is-active --quiet "$@"; }
 
 # What cloud-init does at the first boot, package sources included, comes before.
@@ -39,8 +22,8 @@ if [ "$owner" != "$STACK" ]; then
 fi
 printf '%s\\n' "$STACK" >/var/lib/forwardemail-host/stack
 
-need unattended-upgrades nftables jq
-active chrony || active ntpsec || active ntp || active openntpd || need systemd-timesyncd
+need_packages unattended-upgrades nftables jq
+active chrony || active ntpsec || active ntp || active openntpd || need_packages systemd-timesyncd
 
 # Which packages: the distribution's own default, its security updates. A reboot stays the operator's.
 put /etc/apt/apt.conf.d/52forwardemail <<'END' || true
@@ -58,20 +41,22 @@ if [ "\${IPV6:-}" = true ]; then
 net.ipv6.conf.$(echo "$device" | tr . /).accept_ra = 2"; fi
     done
 fi
-if printf '%s\\n' "$settings" | put /etc/sysctl.d/60-forwardemail.conf
-then sysctl -q -p /etc/sysctl.d/60-forwardemail.conf || note "the kernel did not take every setting: is this a container?"; fi
+if put /etc/sysctl.d/60-forwardemail.conf <<END
+$settings
+END
+then sysctl -q -p /etc/sysctl.d/60-forwardemail.conf || echo "the kernel did not take every setting: is this a container?"; fi
 
 # For who asks only: Redis and MongoDB both get slow with them (MongoDB manual, Transparent Huge Pages).
 if put /etc/tmpfiles.d/forwardemail.conf <<'END'
 w- /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise
 END
-then systemd-tmpfiles --create /etc/tmpfiles.d/forwardemail.conf || note "the kernel did not take the setting of huge pages: is this a container?"; fi
+then systemd-tmpfiles --create /etc/tmpfiles.d/forwardemail.conf || echo "the kernel did not take the setting of huge pages: is this a container?"; fi
 
 # A little swap lets an update through on a small machine; containers never swap.
 memory=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) / 1024))
 if [ "$memory" -lt "$SWAP_BELOW_MIB" ] && [ "$(wc -l </proc/swaps)" = 1 ]; then
     if [ ! -e /swapfile.forwardemail ]; then
-        if [ "$(df -Pk / | awk 'NR == 2 { print $4 }')" -lt 6291456 ]; then note "less than 6 GiB free: no swap is made"
+        if [ "$(df -Pk / | awk 'NR == 2 { print $4 }')" -lt 6291456 ]; then echo "less than 6 GiB free: no swap is made"
         else
             (umask 077 && dd if=/dev/zero of=/swapfile.forwardemail.new bs=1M count=2048 status=none)
             mkswap -q /swapfile.forwardemail.new
@@ -80,7 +65,7 @@ if [ "$memory" -lt "$SWAP_BELOW_MIB" ] && [ "$(wc -l </proc/swaps)" = 1 ]; then
     fi
     if [ -e /swapfile.forwardemail ]; then
         grep -q '^/swapfile.forwardemail ' /etc/fstab || echo '/swapfile.forwardemail none swap sw 0 0' >>/etc/fstab
-        if swapon /swapfile.forwardemail; then note "2 GiB of swap in /swapfile.forwardemail"; else note "swap cannot be used here"; fi
+        if swapon /swapfile.forwardemail; then echo "2 GiB of swap in /swapfile.forwardemail"; else echo "swap cannot be used here"; fi
     fi
 fi
 
@@ -96,7 +81,7 @@ then
     if ! sshd -t; then rm /etc/ssh/sshd_config.d/00-forwardemail.conf; echo "sshd refuses its new settings, which are taken back. Fix: see sshd -t." >&2; exit 1; fi
     systemctl try-reload-or-restart ssh # by a socket it may not run
 fi
-grep -qi '^ *include .*/etc/ssh/sshd_config.d' /etc/ssh/sshd_config || note "sshd_config includes no sshd_config.d: its limits stay as they are"`;
+grep -qi '^ *include .*/etc/ssh/sshd_config.d' /etc/ssh/sshd_config || echo "sshd_config includes no sshd_config.d: its limits stay as they are"`;
 
 /** Takes back what {@link SYSTEM} set; packages and a swap file stay. */
 export const UNDO_SYSTEM = `set -eu

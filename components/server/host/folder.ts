@@ -1,2 +1,0 @@
-/** Folder of the program's own files on a server. */
-export const FOLDER = "/etc/forwardemail";
