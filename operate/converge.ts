@@ -50,7 +50,7 @@ export async function converge(
         const repair = found.bare ? NONE : await findBroken({ stack: session.stack, settings: found.settings }, log, observer);
         const result = display.live ? await upLive(session, repair, display.yes, progress, log) : await upPlain(session, repair, progress);
         const settings = await now();
-        await booted(settings, observer);
+        if (found.silent || progress.changed.has("aws:ec2/instance:Instance")) await booted(settings, observer);
         for (const { container, service } of repair.strays) {
             log(`Left over from an earlier update, removed: ${service} (${container})`);
             observer.remove(container, settings.servers[0]);
@@ -68,13 +68,13 @@ export async function converge(
     }
 }
 
-/** Where the server is, whether there is anything on it, and why it does not answer. An instance that is gone is not there to answer. */
+/** Where the server is, whether there is anything on it, and why it does not answer. An instance that is gone, or silent still, is not there to answer. */
 async function find(
     { stack, settings }: Pick<Session, "stack" | "settings">,
     log: (line: string) => void,
     observer: Observer,
     unasked: boolean,
-): Promise<{ settings: Settings; bare: boolean; problem?: string }> {
+): Promise<{ settings: Settings; bare: boolean; silent?: true; problem?: string }> {
     const look = async () => {
         const here = await located(stack, settings);
         const bare = observer.isBare(here.servers[0]);
@@ -93,7 +93,7 @@ async function find(
     const third = await look();
     if (third.problem === undefined) return third;
     log(`  warning: still no answer (${third.problem.trim()}): going on without a look at what runs there, for the update may mend it.`);
-    return { ...third, bare: true, problem: undefined };
+    return { ...third, bare: true, silent: true, problem: undefined };
 }
 
 const whereIs = ({ ssh, dockerHost }: Settings["servers"][number]) => ssh?.address ?? dockerHost;
@@ -101,8 +101,7 @@ const whereIs = ({ ssh, dockerHost }: Settings["servers"][number]) => ssh?.addre
 /** An instance that changed its type has been rebooted: it gets its time. */
 async function booted({ servers: [server] }: Settings, observer: Observer): Promise<void> {
     const deadline = Date.now() + BOOT_SECONDS * 1000;
-    while (server.aws && server.ssh && observer.whyNot(server) !== undefined && Date.now() < deadline)
-        await new Promise((resolve) => setTimeout(resolve, 3000));
+    while (server.ssh && observer.whyNot(server) !== undefined && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 3000));
 }
 
 class Declined extends Error {}
@@ -132,13 +131,14 @@ async function upLive(
     session: Pick<Session, "stack">,
     repair: Repair,
     yes: boolean,
-    { errors }: Progress,
+    { errors, changed }: Progress,
     log: (line: string) => void,
 ): Promise<Update> {
     const { ok, events } = await liveUp(session, repair, yes);
     const silent = new Progress(() => undefined);
     for (const event of events) silent.onEvent(event);
     errors.push(...silent.errors);
+    for (const type of silent.changed) changed.add(type);
     for (const warning of silent.warnings) log(`  ${warning}`); // the display showed it for a moment only
     if (!ok && errors.length === 0 && onlyPreviewed(events)) throw new Declined();
     if (!ok) throw new Error("The update did not run to its end: it was stopped, or its error is above.");

@@ -6,6 +6,8 @@ export class Progress {
     readonly errors: string[] = [];
     /** What scripts warned of. */
     readonly warnings: string[] = [];
+    /** Types of the resources that were changed so far. */
+    readonly changed = new Set<string>();
     private readonly started = new Map<string, number>();
 
     constructor(private readonly log: (line: string) => void) {}
@@ -14,7 +16,10 @@ export class Progress {
         const { resourcePreEvent, resOutputsEvent, diagnosticEvent } = event;
         if (resourcePreEvent && shown(resourcePreEvent.metadata))
             this.started.set(resourcePreEvent.metadata.urn + resourcePreEvent.metadata.op, Date.now());
-        if (resOutputsEvent && shown(resOutputsEvent.metadata)) this.done(resOutputsEvent.metadata);
+        if (resOutputsEvent && shown(resOutputsEvent.metadata)) {
+            this.changed.add(typeOf(resOutputsEvent.metadata.urn));
+            this.done(resOutputsEvent.metadata);
+        }
         if (diagnosticEvent) this.diagnostic(diagnosticEvent.severity, diagnosticEvent.message, diagnosticEvent.urn);
     };
 
@@ -47,9 +52,11 @@ const WORDS: Record<string, string> = {
 
 /** Steps that change something outside the state: not those of the stack, providers and our own components. */
 function shown({ op, urn }: { op: string; urn: string }): boolean {
-    const type = urn.split("::")[2].split("$").at(-1) ?? "";
-    return op in WORDS && !/^(pulumi|forwardemail):/.test(type);
+    return op in WORDS && !/^(pulumi|forwardemail):/.test(typeOf(urn));
 }
+
+/** `docker:index/container:Container` */
+const typeOf = (urn: string) => urn.split("::")[2].split("$").at(-1) ?? "";
 
 /** `Container forwardemail-dev-web` */
 export function describe(urn: string): string {

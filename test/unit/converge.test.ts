@@ -253,6 +253,21 @@ describe("converging", () => {
             expect(said).toContainEqual(expect.stringMatching(/^ {2}warning: still no answer \(ssh: connect to host\)/));
         });
 
+        test("one that closes its port to this machine is not waited for: the way back is told at once", async () => {
+            const closing = stack(made, made, undefined, settings);
+            const { observer } = instance(() => (closing.done.includes("refresh and up") ? "ssh: connect to host" : undefined));
+            const { inspectStack } = observer;
+            observer.inspectStack = (name, host) => {
+                const problem = observer.whyNot(host as Parameters<Observer["whyNot"]>[0]);
+                if (problem !== undefined) throw new Error(problem);
+                return inspectStack(name, host);
+            };
+            const began = Date.now();
+            expect((await converge(closing.session, log, { live: false }, observer)).ok).toBe(false);
+            expect(Date.now() - began).toBe(0); // the clock is a fake
+            expect(said).toEqual(["ssh: connect to host", expect.stringContaining("firewall.sshFrom")]);
+        });
+
         test("one that lets in who is in firewall.sshFrom again is converged as usual", async () => {
             const closed = stack(made, made, undefined, settings);
             const { observer } = instance(() => (closed.done.includes("up of *") ? undefined : "ssh: connect to host"));
