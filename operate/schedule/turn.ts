@@ -14,8 +14,11 @@ export async function turnAt(file: string, isWaiting: () => void): Promise<() =>
     const holder = spawn("flock", ["--no-fork", file, "sh", "-c", "echo; cat"], { stdio: ["pipe", "pipe", "inherit"], detached: true });
     const waited = setTimeout(isWaiting, 1000);
     const missing = once(holder, "error").then(() => undefined);
-    await Promise.race([once(holder.stdout, "data"), missing]);
-    clearTimeout(waited);
+    const refused = once(holder, "exit").then(([code]) => {
+        throw new Error(`flock cannot take ${file} (${code}). Fix: see above; the folder must belong to whom the night runs as.`);
+    });
+    await Promise.race([once(holder.stdout, "data"), missing, refused]).finally(() => clearTimeout(waited));
+    refused.catch(() => undefined); // it ends when it is let go of
     // It ends with this process, and never keeps it.
     for (const kept of [holder, holder.stdin as Socket, holder.stdout as Socket]) kept.unref();
     return () => void holder.stdin.end();

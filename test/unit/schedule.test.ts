@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { manage } from "../../operate/schedule";
 import { cron, withBlock } from "../../operate/schedule/crontab";
 import { checkEnvironment, parseEnvironment, readEnvironment } from "../../operate/schedule/environment";
@@ -357,6 +357,15 @@ describe("nights of one checkout", () => {
         await once(other.stdout, "data");
         (await turnAt(file, () => (waited.push("third"), other.kill("SIGKILL"))))();
         expect(waited).toEqual(["second", "third"]);
+    });
+
+    test("that cannot take their turn fail: else they would end with nothing done and nothing said", async () => {
+        program("flock", "exit 66");
+        vi.stubEnv("PATH", `${folder}/bin:${process.env.PATH}`);
+        await expect(turnAt(path.join(folder, "nightly/other"), () => undefined)).rejects.toThrow(/flock cannot take .*other \(66\)/);
+        vi.stubEnv("PATH", "/nowhere"); // as on a Mac
+        await expect(turnAt(path.join(folder, "nightly/other"), () => undefined)).resolves.toBeTypeOf("function");
+        vi.unstubAllEnvs();
     });
 
     test("tell of one before that was killed", () => {
