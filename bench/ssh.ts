@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import * as path from "node:path";
 import { destination, overSsh, sshOptions } from "../components/server/connection";
+import { BANS, bansValues } from "../components/server/host/bans";
 import { ENGINE } from "../components/server/host/engine";
 import { CONFIRM, FIREWALL, firewallRules, firewallTable, openPorts } from "../components/server/host/firewall";
 import { MUST_PASS, preflightValues } from "../components/server/host/preflight";
@@ -58,6 +59,7 @@ export class SshBench {
             [SYSTEM, { SWAP_BELOW_MIB: "3600", IPV6: "false" }],
             [ENGINE, { ENGINE: "distribution" }],
             [FIREWALL, { TABLE: firewallTable(rules), OPEN: openPorts(rules) }, CONFIRM],
+            [BANS, bansValues(settings, place)!],
         ];
         for (const [script, values, confirm] of steps) {
             const variables = { ...common, ...values };
@@ -70,7 +72,7 @@ export class SshBench {
     /** As many connections as {@link setUpAgain} makes, with nothing to do. */
     roundTrips({ settings }: Session): void {
         const { ssh } = settings.servers[0];
-        for (let connection = 0; connection < 5; connection++) spawnSync("ssh", [...sshOptions(ssh!), ...destination(ssh!), "true"]);
+        for (let connection = 0; connection < 6; connection++) spawnSync("ssh", [...sshOptions(ssh!), ...destination(ssh!), "true"]);
     }
 
     async stop(): Promise<void> {
