@@ -89,7 +89,7 @@ export class Metrics extends pulumi.ComponentResource {
                 labels: stackLabels(settings, program, { "forwardemail.config": this.configDigest(config) }),
                 healthcheck: pulumi
                     .output(server.apiVersion)
-                    .apply((api) => healthcheck(`wget -q -T 5 -O /dev/null http://127.0.0.1:${port}${health}`, api)),
+                    .apply((api) => healthcheck(`wget -q -O /dev/null http://127.0.0.1:${port}${health}`, api)),
                 ...runtime(settings, memoryMb, STOP_SECONDS),
                 readOnly: true,
                 tmpfs: { "/tmp": "rw,noexec,nosuid,nodev,size=16m" },
