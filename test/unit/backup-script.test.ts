@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -11,6 +11,73 @@ test("no function of the backup script has the name of a command: it would be ca
     expect(functions.length).toBeGreaterThan(40);
     const taken = functions.filter((name) => spawnSync("sh", ["-c", `command -v ${name}`]).status === 0);
     expect(taken).toEqual([]);
+});
+
+describe("the script", () => {
+    let folder: string;
+    const file = (name: string) => path.join(folder, name);
+    const conf = {
+        STACK: "a",
+        RESTIC: "restic",
+        FORWARDEMAIL_IMAGE: "app",
+        REPOSITORY: "s3:x/y",
+        ENDPOINT: "https://x",
+        BUCKET: "y",
+        BUCKET_LOOKUP: "path",
+    };
+    /** Docker, which runs restic and curl: what it does with each of restic's commands, in shell. */
+    const docker = (cases: Record<string, string>) => {
+        const lines = Object.entries(cases).map(([words, body]) => `*" ${words} "*) ${body} ;;`);
+        writeFileSync(file("bin/docker"), `#!/bin/sh\necho "$*" >>${file("calls")}\ncase " $* " in ${lines.join("\n")} esac\n`, { mode: 0o755 });
+    };
+    const run = (...args: string[]) => {
+        const env = { PATH: `${file("bin")}:${process.env.PATH}` };
+        return spawnSync("sh", [file("backup"), ...args], { encoding: "utf8", env });
+    };
+    const snapshots = JSON.stringify([
+        { id: "1", tags: ["set=20260101T000000Z"] },
+        { id: "2", tags: ["complete=20260101T000000Z"] },
+    ]);
+    beforeEach(() => {
+        folder = mkdtempSync(path.join(tmpdir(), "backup-"));
+        for (const name of ["bin", "mongodb", "redis", "mailboxes"]) mkdirSync(file(name));
+        const stores = { MONGODB: file("mongodb"), REDIS: file("redis"), MAILBOXES: file("mailboxes") };
+        const values = { ...conf, ...stores, OPTIONS: "", LIMITS: "", ALERT_AFTER: "3600", WRITERS: "smtp imap" };
+        writeFileSync(
+            file("backup.conf"),
+            Object.entries(values)
+                .map(([key, value]) => `${key}='${value}'\n`)
+                .join(""),
+        );
+        writeFileSync(file("backup"), SCRIPT);
+        writeFileSync(file("bin/sleep"), "#!/bin/sh\n", { mode: 0o755 });
+        for (const name of ["docker.conf", "repository.env"]) writeFileSync(file(name), "");
+    });
+    afterEach(() => rmSync(folder, { recursive: true }));
+
+    test("opens an empty bucket for an empty deployment, and one with sets for a deployment with data alone", () => {
+        docker({ snapshots: "echo '[]'" });
+        expect(run("open")).toMatchObject({ status: 0, stderr: "" });
+        docker({ snapshots: `echo '${snapshots}'` });
+        expect(run("open")).toMatchObject({ status: 1, stderr: expect.stringMatching(/has no data, and .* has sets of it\. Fix: npm run restore/) });
+        writeFileSync(file("mongodb/data"), "");
+        expect(run("open").status).toBe(0);
+    });
+    test("does not take sets that cannot be read for none", () => {
+        docker({ snapshots: "echo 'Fatal: connection refused' >&2; exit 1" });
+        expect(run("open")).toMatchObject({ status: 1, stderr: expect.stringMatching(/^error: backup: the bucket's server cannot be reached/) });
+    });
+    test("does not take services that cannot be listed for stopped, nor for none that ever ran", () => {
+        mkdirSync(file("before"));
+        docker({ "--filter label=forwardemail.service=smtp": "exit 1" });
+        expect(run("undo").status).not.toBe(0);
+        expect(readFileSync(file("calls"), "utf8")).not.toContain("start");
+        writeFileSync(file("restoring"), "");
+        writeFileSync(file("mongodb/data"), "");
+        docker({ "ps -aq --filter label=forwardemail.stack=a": "exit 1" });
+        expect(run("restore", "latest").status).not.toBe(0);
+        expect(existsSync(file("mongodb/data"))).toBe(true);
+    });
 });
 
 // With stand-ins for what is asked about mounts and volumes; the real ones are asked in test/long/lvm.test.ts.

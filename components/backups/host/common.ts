@@ -152,7 +152,9 @@ open_repository() {
         *) failed "$(meaning $status)" ;;
     esac
     # An empty server in the place of one that was lost would take no mail for anybody, and back that up.
-    [ "\${BEGINS:-}" = restore ] || has_data || [ -z "$(sets)" ] ||
+    if [ "\${BEGINS:-}" = restore ] || has_data; then return; fi
+    known=$(sets) # by itself, so that sets which cannot be read are not taken for none
+    [ -z "$known" ] ||
         failed "this deployment has no data, and $REPOSITORY has sets of it. Fix: npm run restore brings back the newest; to begin anew, set backups.prefix to another folder"
 }
 

@@ -177,7 +177,8 @@ restore() {
         if [ "$1" = latest ] || grep -qxF -e "$1" "$here/restored"; then cat "$here/restored.json"; return; fi
     fi
     # What was begun here was begun on nothing, unless services have run on it since.
-    [ -z "$(docker ps -aq --filter "label=forwardemail.stack=$STACK")" ] || rm -f "$here/restoring"
+    present=$(docker ps -aq --filter "label=forwardemail.stack=$STACK")
+    [ -z "$present" ] || rm -f "$here/restoring"
     if [ -e "$here/restoring" ]; then empty "$mongodb" "$redis" "$mailboxes"; fi
     ! has_data || failed "this deployment has data, and restoreFrom is for one that has none. Fix: npm run restore, which keeps what is there; or remove restoreFrom"
     case $1 in
@@ -200,10 +201,13 @@ restore_ended() { code=$?; trap - EXIT; clean; rm -f "$here/manifest.json"; exit
 # --- in place of the present data -------------------------------------------------------------------------------------------
 # What was there is kept in $here/before until the next time: \`undo\` brings it back. While that is all there is of it, nothing removes it.
 before=$here/before
-# shellcheck disable=SC2153
-stop_all() {
-    for service in $WRITERS; do containers_of "$service" -a; done | xargs -r docker stop -t 90 >/dev/null
-    for service in mongodb redis; do containers_of "$service" -a; done | xargs -r docker stop -t 90 >/dev/null
+# shellcheck disable=SC2086,SC2153
+stop_all() { stop_these $WRITERS && stop_these mongodb redis; }
+# Nothing that could not be listed counts as stopped: its data are moved next.
+stop_these() {
+    found=$(for service; do containers_of "$service" -a || exit 1; done) || return 1
+    # shellcheck disable=SC2086
+    [ -z "$found" ] || docker stop -t 90 $found >/dev/null
 }
 start_all() {
     for service in mongodb redis; do containers_of "$service" -a; done | xargs -r docker start >/dev/null
@@ -310,7 +314,8 @@ prune() {
     # shellcheck disable=SC2086
     [ -z "$orphans" ] || delete forget $orphans
     delete prune
-    note "$(echo "$complete" | wc -l) sets before, $(sets </dev/null | wc -l) now"
+    left=$(sets </dev/null)
+    note "$(echo "$complete" | wc -l) sets before, $(echo "$left" | wc -l) now"
 }
 # A refusal to delete is no failure to restic.
 delete() {
