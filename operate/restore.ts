@@ -51,7 +51,7 @@ async function main(): Promise<void> {
     const present = await lookAt(session, name);
     // One that was begun and not finished still says so in its file.
     if (!undo && (!present || (begun && values.set === undefined))) {
-        mustHaveBucket(session, resources);
+        mustHaveBucket(set, session, resources);
         return begin(name, set, session, log);
     }
     if (!present) throw new Error("There is nothing to undo: the server has no data.");
@@ -87,9 +87,9 @@ async function lookAt(session: Session, name: string): Promise<{ host: BackupHos
     }
 }
 
-/** A bucket that the program made is known by the state alone: without it, another one would be made, and it would be empty. */
-function mustHaveBucket({ settings: { backups } }: Session, resources: Array<{ type: string }>): void {
-    if (!backups || backups.store.provider === "s3" || resources.some(({ type }) => BUCKETS.includes(type))) return;
+/** A bucket that the program made is known by the state alone: without it, another one would be made, and it would be empty. A folder needs none. */
+export function mustHaveBucket(set: string, { settings: { backups } }: Pick<Session, "settings">, resources: Array<{ type: string }>): void {
+    if (set.startsWith("/") || !backups || backups.store.provider === "s3" || resources.some(({ type }) => BUCKETS.includes(type))) return;
     throw new Error(
         `The state knows no bucket, so provider ${backups.store.provider} would make an empty one. Fix: set backups to provider s3 with the bucket's name, its endpoint and a key that may read it (docs/backups.md).`,
     );
@@ -157,7 +157,8 @@ async function begin(name: string, set: string, { stack, settings, rehearsal }: 
     process.exitCode = ok ? 0 : 1;
 }
 
-main().catch((error: Error) => {
-    console.error(error.message);
-    process.exitCode = 1;
-});
+if (require.main === module)
+    main().catch((error: Error) => {
+        console.error(error.message);
+        process.exitCode = 1;
+    });

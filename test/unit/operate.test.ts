@@ -7,7 +7,8 @@ import { redactor } from "../../operate/health";
 import { Progress, knownFix } from "../../operate/progress";
 import { entryOf } from "../../operate/output";
 import { REFERENCE, reference } from "../../operate/reference";
-import { PROJECT } from "../../operate/stackFile";
+import { mustHaveBucket } from "../../operate/restore";
+import { PROJECT, settingsFrom } from "../../operate/stackFile";
 
 test("a zone is a text to paste where it is the only one; of several, one is named; other outputs are as they are", () => {
     expect(entryOf({ "a.example": "text" }, ["zone"])).toBe("text");
@@ -16,6 +17,21 @@ test("a zone is a text to paste where it is the only one; of several, one is nam
     expect(entryOf(two, ["zone", "b.example"])).toBe("2");
     expect(() => entryOf(two, ["zone", "c.example"])).toThrow('zone has no "c.example"; wanted one of a.example, b.example.');
     expect(entryOf({ username: "admin" }, ["firstRun"])).toEqual({ username: "admin" });
+});
+
+test("a restore asks for a bucket that the program has made, unless it takes a folder over: that one begins in an empty bucket", () => {
+    const lock = { "forwardemail:images": { lockFile: "test/fixtures/images.lock.json" } };
+    const backups = { provider: "aws", region: "eu-central-1" };
+    const settings = settingsFrom("x", { "forwardemail:host": "mail.example.com", "forwardemail:backups": backups, ...lock });
+    const missing = (set: string, ...types: string[]) =>
+        mustHaveBucket(
+            set,
+            { settings },
+            types.map((type) => ({ type })),
+        );
+    expect(() => missing("latest", "docker:index/volume:Volume")).toThrow("The state knows no bucket");
+    expect(() => missing("latest", "aws:s3/bucket:Bucket")).not.toThrow();
+    expect(() => missing("/root/upstream")).not.toThrow();
 });
 
 describe("known fixes", () => {
