@@ -202,7 +202,7 @@ export class Backups extends pulumi.ComponentResource {
 
     /** Has sets made from now on: of the deployment's `secrets`, by a timer where the server is not the operator's own machine. */
     schedule(secrets: DeploymentSecrets, more: Record<string, pulumi.Input<string>>, dependsOn: pulumi.Resource[]): void {
-        const { server, backups } = this.args;
+        const { settings, server, backups } = this.args;
         const { hours, drill } = backups;
         const dkim = Object.fromEntries(Object.entries(secrets.dkimKeys).map(([selector, key]) => [`dkimKeys.${selector}`, key]));
         const content = pulumi.all({ ...secrets.values, ...dkim, ...more });
@@ -214,6 +214,7 @@ export class Backups extends pulumi.ComponentResource {
                 script: SCHEDULE,
                 remove: UNDO_SCHEDULE,
                 environment: {
+                    STACK: settings.name,
                     BACKUP: this.place.source,
                     HOURS: String(hours),
                     WHEN: `*-*-* ${hours === 24 ? "00" : `00/${hours}`}:00:00`,

@@ -30,8 +30,8 @@ export function alertRules(settings: Pick<Settings, "name" | "backups">): string
     return stringify({ groups: [{ name: settings.name, rules }] }, { lineWidth: 0 });
 }
 
-function alerts({ backups }: Pick<Settings, "backups">): Alert[] {
-    return [...SERVICES, ...(backups ? backupAlerts(backups.rpoHours) : []), ...Object.entries(DISKS).map(diskAlert), ...REST];
+function alerts({ name, backups }: Pick<Settings, "name" | "backups">): Alert[] {
+    return [...SERVICES, ...(backups ? backupAlerts(name, backups.rpoHours) : []), ...Object.entries(DISKS).map(diskAlert), ...REST];
 }
 
 const SERVICES: Alert[] = [
@@ -53,8 +53,8 @@ const SERVICES: Alert[] = [
     },
 ];
 
-function backupAlerts(rpoHours: number): Alert[] {
-    const fix = "npm run backup, and journalctl -u forwardemail-backup on the server";
+function backupAlerts(stack: string, rpoHours: number): Alert[] {
+    const fix = `npm run backup, and journalctl -u ${stack}-backup on the server`;
     return [
         {
             name: "BackupOverdue",

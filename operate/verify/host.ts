@@ -29,7 +29,7 @@ export const backupsCheck: Check = {
         if (!settings.backups) return [];
         const { rpoHours } = settings.backups;
         const newest = (await world.sets()).at(-1);
-        const fix = `npm run backup -- --stack ${stack}, and see why the timer made none: journalctl -u forwardemail-backup on the server`;
+        const fix = `npm run backup -- --stack ${stack}, and see why the timer made none: journalctl -u ${settings.name}-backup on the server`;
         const subject = "newest set"; // the same whichever it is: --since-last compares by it
         if (!newest) return [{ status: "fail", subject, expected: `one of the last ${rpoHours} h`, got: "none", fix }];
         const hours = (world.now().getTime() - timeOf(newest)) / 3_600_000;

@@ -483,8 +483,8 @@ describe.skipIf(isReal)("backups", () => {
     const sets = () => command("backup", "--list").text.match(/^\d{8}T\d{6}Z$/gm) ?? [];
 
     test("the server makes them by a timer, on a file system that clones: the services stand still for less than a second", () => {
-        expect(place.shell("systemctl is-active forwardemail-backup.timer forwardemail-drill.timer")).toBe("active\nactive\n");
-        for (const unit of ["backup", "drill"]) place.shell(`systemctl start forwardemail-${unit}`);
+        expect(place.shell(`systemctl is-active ${NAME}-backup.timer ${NAME}-drill.timer`)).toBe("active\nactive\n");
+        for (const unit of ["backup", "drill"]) place.shell(`systemctl start ${NAME}-${unit}`);
         const { exitStatus, mode, pauseMs, set } = JSON.parse(place.shell(`cat ${data}/backup/status.json`)) as Record<string, unknown>;
         expect({ exitStatus, mode, set }).toEqual({ exitStatus: 0, mode: "snapshot", set: sets().at(-1) });
         console.log(`backup: the services stood still for ${pauseMs} ms`);
@@ -496,10 +496,10 @@ describe.skipIf(isReal)("backups", () => {
         test("one that is killed leaves nothing held and no set", () => {
             const before = sets();
             const waitUntil = (what: string) => place.shell(`timeout 60 sh -c ${quote(`until ${what}; do sleep 0.01; done`)}`);
-            place.shell("systemctl start --no-block forwardemail-backup");
+            place.shell(`systemctl start --no-block ${NAME}-backup`);
             waitUntil(`${held} >/dev/null`);
-            place.shell("systemctl kill -s KILL forwardemail-backup");
-            waitUntil("systemctl show -p ActiveState --value forwardemail-backup | grep -qE '^(failed|inactive)'");
+            place.shell(`systemctl kill -s KILL ${NAME}-backup`);
+            waitUntil(`systemctl show -p ActiveState --value ${NAME}-backup | grep -qE '^(failed|inactive)'`);
             expect(place.shell(`${held} || true`)).toBe("");
             expect(sets()).toEqual(before);
         });
@@ -519,7 +519,7 @@ describe.skipIf(isReal)("backups", () => {
         await bucket!.s3.disturb({ refuseWrites: true });
         place.shell(`sed -i 's/^ALERT_AFTER=.*/ALERT_AFTER=0/; $a PATIENCE=10' ${data}/backup/backup.conf`);
         const env = { ...process.env, DOCKER_HOST: place.rig!.dockerHost };
-        await promisify(execFile)("docker", ["exec", VPS, "systemctl", "start", "forwardemail-backup"], { env }).catch(() => undefined);
+        await promisify(execFile)("docker", ["exec", VPS, "systemctl", "start", `${NAME}-backup`], { env }).catch(() => undefined);
         await bucket!.s3.disturb({});
         expect(told.join()).toMatch(/the newest complete set is of .*The last run failed: the key may not use the bucket/);
     });

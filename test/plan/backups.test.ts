@@ -334,8 +334,8 @@ describe("a stack with backups", () => {
     test("has a timer on a server, and none on the operator's own machine", async () => {
         expect(named(await plan(), "backup-timer")).toBeUndefined();
         const timer = named(await plan(SERVER), "backup-timer")!;
-        expect(timer.inputs.environment).toMatchObject({ HOURS: "6", JITTER: "1800", DRILL: "monthly" });
-        expect(timer.inputs.delete).toContain("disable -q --now forwardemail-backup.timer");
+        expect(timer.inputs.environment).toMatchObject({ STACK: "forwardemail-dev", HOURS: "6", JITTER: "1800", DRILL: "monthly" });
+        expect(timer.inputs.delete).toContain('disable -q --now "$STACK"-backup.timer');
     });
 
     test("begins with a set: nothing claims data before it is there, and its secrets take the place of generated ones", async () => {

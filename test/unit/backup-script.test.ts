@@ -1,10 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SCRIPT } from "../../components/backups/backups";
 import { LVM } from "../../components/backups/host/lvm";
+import { SCHEDULE, UNDO_SCHEDULE } from "../../components/backups/host/setUp";
 
 test("no function of the backup script has the name of a command: it would be called in its place", () => {
     const functions = [...SCRIPT.matchAll(/^(\w+)\(\)/gm)].map(([, name]) => name);
@@ -77,6 +78,45 @@ describe("the script", () => {
         docker({ "ps -aq --filter label=forwardemail.stack=a": "exit 1" });
         expect(run("restore", "latest").status).not.toBe(0);
         expect(existsSync(file("mongodb/data"))).toBe(true);
+    });
+});
+
+describe("the timers", () => {
+    let folder: string;
+    const units = () => readdirSync(path.join(folder, "etc/systemd/system")).sort();
+    const run = (script: string, stack: string) => {
+        const values = { STACK: stack, BACKUP: `/srv/${stack}/backup`, HOURS: "6", WHEN: "*-*-* 00/6:00:00", JITTER: "1800", DRILL: "monthly" };
+        const env = { PATH: `${folder}:${process.env.PATH}`, ...values };
+        const { status, stderr } = spawnSync("sh", ["-c", script.replaceAll("/etc/", `${folder}/etc/`)], { encoding: "utf8", env });
+        expect([status, stderr]).toEqual([0, ""]);
+    };
+    beforeEach(() => {
+        folder = mkdtempSync(path.join(tmpdir(), "timers-"));
+        mkdirSync(path.join(folder, "etc/systemd/system"), { recursive: true });
+        writeFileSync(path.join(folder, "systemctl"), "#!/bin/sh\n", { mode: 0o755 });
+    });
+    afterEach(() => rmSync(folder, { recursive: true }));
+
+    test("of two stacks on a host do not take each other's place", () => {
+        run(SCHEDULE, "mail-a");
+        run(SCHEDULE, "mail-b");
+        expect(units()).toEqual(
+            ["a", "b"].flatMap((stack) => ["backup", "drill"].flatMap((unit) => [`mail-${stack}-${unit}.service`, `mail-${stack}-${unit}.timer`])),
+        );
+        expect(readFileSync(path.join(folder, "etc/systemd/system/mail-a-backup.service"), "utf8")).toContain(
+            "ExecStart=/bin/sh /srv/mail-a/backup/backup run\n",
+        );
+        run(UNDO_SCHEDULE, "mail-a");
+        expect(units()).toEqual(["mail-b-backup.service", "mail-b-backup.timer", "mail-b-drill.service", "mail-b-drill.timer"]);
+    });
+    test("take the place of those that had one name for all stacks, where these are the stack's own", () => {
+        const old = ["backup", "drill"].flatMap((unit) => [`forwardemail-${unit}.service`, `forwardemail-${unit}.timer`]);
+        for (const name of old) writeFileSync(path.join(folder, "etc/systemd/system", name), "ExecStart=/bin/sh /srv/mail-a/backup/backup run\n");
+        run(SCHEDULE, "mail-b");
+        expect(units()).toEqual(expect.arrayContaining(old));
+        run(SCHEDULE, "mail-a");
+        expect(units().filter((name) => old.includes(name))).toEqual([]);
+        expect(units()).toHaveLength(8);
     });
 });
 

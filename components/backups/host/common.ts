@@ -43,7 +43,7 @@ done
 take_lock() {
     exec 9>"$here/.lock"
     # The reason of the one that runs is its own.
-    flock -n 9 || { echo "error: backup: another backup, drill or restore of this stack is running. Fix: wait for it, or see systemctl status forwardemail-backup" >&2; exit 1; }
+    flock -n 9 || { echo "error: backup: another backup, drill or restore of this stack is running. Fix: wait for it, or see systemctl status $STACK-backup" >&2; exit 1; }
     rm -f "$here/reason"
 }
 # What an earlier run left behind that was killed.

@@ -2,8 +2,11 @@ import { APT, needPrograms } from "../../server/host/apt";
 import { removeTimed, writeTimed } from "../../server/host/timer";
 import { FOLDER_OF } from "../../services/files";
 
-const UNIT = "forwardemail-backup";
-const DRILL_UNIT = "forwardemail-drill";
+// Several stacks can share one host: each has units of its own name.
+const UNIT = '"$STACK"-backup';
+const DRILL_UNIT = '"$STACK"-drill';
+/** What they were called before, whichever stack they were of. */
+const OLD_UNITS = ["forwardemail-backup", "forwardemail-drill"];
 
 /** Shell line: \`here\` is the folder of the place BACKUP. */
 const HERE = `${FOLDER_OF}
@@ -29,9 +32,12 @@ printf %s "$REPOSITORY"`;
 
 const IN_BACKGROUND = ["TimeoutStartSec=12h", "Nice=10", "IOSchedulingClass=idle"];
 
-/** Puts the timers on the host. Reads BACKUP, HOURS (between two sets), WHEN (the same for systemd), JITTER (seconds) and DRILL (never, weekly or monthly). */
+/** Puts the timers on the host. Reads STACK, BACKUP, HOURS (between two sets), WHEN (the same for systemd), JITTER (seconds) and DRILL (never, weekly or monthly). */
 export const SCHEDULE = `set -eu
 ${HERE}
+if grep -qsxF "ExecStart=/bin/sh $here/backup run" /etc/systemd/system/${OLD_UNITS[0]}.service; then
+${removeTimed(...OLD_UNITS)}
+fi
 ${writeTimed({
     unit: UNIT,
     description: "Back up the mail server",
@@ -53,6 +59,7 @@ systemctl enable -q --now ${UNIT}.timer
 if [ "$DRILL" = never ]; then systemctl disable -q --now ${DRILL_UNIT}.timer 2>/dev/null || true
 else systemctl enable -q --now ${DRILL_UNIT}.timer; fi`;
 
+/** Reads STACK. */
 export const UNDO_SCHEDULE = removeTimed(UNIT, DRILL_UNIT);
 
 /** Brings an empty deployment its data, and prints its secrets. Reads BACKUP and SET. */
