@@ -96,8 +96,9 @@ describe("the scripts", () => {
         place = mkdtempSync(path.join(tmpdir(), "bans-"));
         mkdirSync(path.join(place, "bin"));
         for (const name of ["apt-get", "nft"]) program(name, "");
-        program("dpkg-query", `[ -e ${place}/packages ] && echo 'install ok installed'`);
+        program("dpkg-query", `[ -e ${place}/packages ] && printf '%s install ok installed\\n' fail2ban python3-systemd`);
         program("systemctl", `case $1 in is-*) [ -e ${place}/runs ] ;; enable) touch ${place}/runs ;; esac`);
+        program("sleep", "");
         program("fail2ban-client", `[ "$1" != -t ] || [ ! -e ${place}/broken ] || { echo 'bad jail.local'; exit 255; }`);
     });
 
