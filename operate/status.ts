@@ -97,8 +97,8 @@ interface Figures {
     /** What the backup script left (components/backups/host/backup.ts). */
     backup?: { lastSuccess: number; exitStatus: number };
     drill?: { exitStatus: number; at: number; error: string };
-    /** Addresses that fail2ban closes out (components/server/host/bans.ts). */
-    bans?: { ssh: number; mail: number };
+    /** Addresses that fail2ban closes out (components/server/host/bans.ts); none of a jail that does not run. */
+    bans?: { ssh?: number; mail?: number };
 }
 
 async function hostFigures({ name, data: { directory } }: Settings, server: ServerSettings): Promise<Figures> {
@@ -117,7 +117,10 @@ awk '/^MemTotal:/ { all = $2 } /^MemAvailable:/ { free = $2 } END { print "memor
 here=$(folder_of "$BACKUP" 2>/dev/null) || here=/nowhere
 for name in status drill; do if [ -e "$here/$name.json" ]; then printf '%s ' "$name"; tr -d '\\n' <"$here/$name.json"; echo; fi; done
 banned() { fail2ban-client status "$1" 2>/dev/null | sed -n 's/.*Currently banned:[^0-9]*\\([0-9]*\\)$/\\1/p'; }
-[ -z "$(command -v fail2ban-client)" ] || ! systemctl is-active --quiet forwardemail-logins || echo "bans $(banned sshd) $(banned forwardemail)"`;
+if [ -n "$(command -v fail2ban-client)" ] && systemctl is-active --quiet forwardemail-logins && fail2ban-client ping >/dev/null 2>&1; then
+    ssh=$(banned sshd) mail=$(banned forwardemail)
+    echo "bans \${ssh:-off} \${mail:-off}"
+fi`;
 
 export function figuresOf(text: string): Figures {
     const found = new Map(text.split("\n").map((line) => [line.split(" ")[0], line.slice(line.indexOf(" ") + 1)]));
@@ -127,19 +130,22 @@ export function figuresOf(text: string): Figures {
         return [free, size] as [number, number];
     };
     const json = <T>(name: string) => (found.has(name) ? (JSON.parse(found.get(name)!) as T) : undefined);
-    const [, ssh, mail] = /^(\d+) (\d+)$/.exec(found.get("bans") ?? "") ?? [];
+    const [, ssh, mail] = /^(\d+|off) (\d+|off)$/.exec(found.get("bans") ?? "") ?? [];
+    const count = (text: string) => (text === "off" ? undefined : Number(text));
     return {
         disk: pair("disk"),
         memory: pair("memory"),
         backup: json("status"),
         drill: json("drill"),
-        bans: ssh ? { ssh: Number(ssh), mail: Number(mail) } : undefined,
+        bans: ssh ? { ssh: count(ssh), mail: count(mail) } : undefined,
     };
 }
 
 export function bansLine(bans: Figures["bans"]): string {
     if (!bans) return "nobody, for fail2ban does not run: systemctl status fail2ban forwardemail-logins on the server";
-    return `${bans.ssh} from SSH, ${bans.mail} from mail`;
+    const part = (count: number | undefined, from: string) =>
+        count === undefined ? `nobody from ${from}, whose jail does not run` : `${count} from ${from}`;
+    return `${part(bans.ssh, "SSH")}, ${part(bans.mail, "mail")}`;
 }
 
 export function backupLine({ backup, drill }: Pick<Figures, "backup" | "drill">, now = Date.now()): string {

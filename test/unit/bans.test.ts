@@ -125,6 +125,18 @@ describe("the scripts", () => {
         expect(calls().join()).not.toContain("restart");
     });
 
+    test("wait for the jails that start, and not for one that jail.local turns off", () => {
+        const jails = (...names: string[]) => `[ "$1" != -d ] || printf "%s\\n" ${names.map((name) => `"['start', '${name}']"`).join(" ")}`;
+        const fails = `[ "$1 $2" != "status sshd" ] || exit 255`;
+        program("fail2ban-client", [jails("forwardemail"), fails].join("\n"));
+        expect(run(BANS).status).toBe(0);
+        expect(calls()).toContain("fail2ban-client status forwardemail");
+        program("fail2ban-client", [jails("sshd", "forwardemail"), fails].join("\n"));
+        expect(run(BANS)).toMatchObject({ status: 1, stderr: expect.stringMatching(/^fail2ban does not run\. Fix: /) });
+        program("fail2ban-client", `[ "$1" != ping ] || exit 255`);
+        expect(run(BANS).status).toBe(1);
+    });
+
     test("are taken back: fail2ban stops unless it ran before", () => {
         for (const before of [false, true]) {
             rmSync(path.join(place, "runs"), { force: true });

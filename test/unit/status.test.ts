@@ -51,11 +51,13 @@ test("who is closed out is told where fail2ban runs", () => {
     // As its status has it, with a tab.
     program(
         "fail2ban-client",
-        `[ "$2" = sshd ] && count=12 || count=3; printf '\`- Actions\n   |- Currently banned:\\t%s\n   |- Total banned:\\t99\n' $count`,
+        `[ "$2" != sshd ] || [ ! -e ${folder}/off ] || exit 255; [ "$2" = sshd ] && count=12 || count=3; printf '\`- Actions\n   |- Currently banned:\\t%s\n   |- Total banned:\\t99\n' $count`,
     );
     program("systemctl", "exit 0");
     expect(bans()).toEqual({ ssh: 12, mail: 3 });
     expect(bansLine(bans())).toBe("12 from SSH, 3 from mail");
+    writeFileSync(path.join(folder, "off"), "");
+    expect(bansLine(bans())).toBe("nobody from SSH, whose jail does not run, 3 from mail");
     program("systemctl", "exit 3");
     expect(bansLine(bans())).toMatch(/^nobody, for fail2ban does not run: /);
     rmSync(folder, { recursive: true });

@@ -115,22 +115,30 @@ WantedBy=multi-user.target
 END
 
 need_packages fail2ban python3-systemd
+refused() {
+    printf '%s\\n' "$said" >&2
+    echo "fail2ban refuses its configuration, see its words above. Fix: mend ${FAIL2BAN}/jail.local, or set firewall.bans.enabled to false." >&2
+    exit 1
+}
 # One that was refused is looked at again.
 tried=/var/lib/forwardemail-host/bans-changed
 [ -z "$changed" ] || : >$tried
 if [ -e $tried ] || ! systemctl is-active --quiet fail2ban || ! systemctl is-active --quiet ${UNIT}; then
-    if ! said=$(fail2ban-client -t 2>&1); then
-        printf '%s\\n' "$said" >&2
-        echo "fail2ban refuses its configuration, see its words above. Fix: mend ${FAIL2BAN}/jail.local, or set firewall.bans.enabled to false." >&2
-        exit 1
-    fi
+    said=$(fail2ban-client -t 2>&1) || refused
     systemctl daemon-reload
     systemctl enable --quiet fail2ban ${UNIT}
     systemctl restart fail2ban ${UNIT}
     rm -f $tried
 fi
+# A jail that jail.local turns off never starts.
+said=$(fail2ban-client -d 2>&1) || refused
+jails=$(printf '%s\\n' "$said" | sed -nE "s/^\\['start', '(sshd|forwardemail)'\\]$/\\1/p")
+runs() {
+    fail2ban-client ping >/dev/null 2>&1 || return 1
+    for jail in $jails; do fail2ban-client status "$jail" >/dev/null 2>&1 || return 1; done
+}
 tries=0
-until fail2ban-client status sshd >/dev/null 2>&1 && fail2ban-client status forwardemail >/dev/null 2>&1; do
+until runs; do
     tries=$((tries + 1))
     [ $tries -le 60 ] || { echo "fail2ban does not run. Fix: see journalctl -u fail2ban and /var/log/fail2ban.log on the server." >&2; exit 1; }
     sleep 0.5
