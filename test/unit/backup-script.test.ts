@@ -68,6 +68,24 @@ describe("the script", () => {
         docker({ snapshots: "echo 'Fatal: connection refused' >&2; exit 1" });
         expect(run("open")).toMatchObject({ status: 1, stderr: expect.stringMatching(/^error: backup: the bucket's server cannot be reached/) });
     });
+    test("tells that no set is made where another run keeps the lock for too long, and leaves what it writes alone", () => {
+        docker({});
+        writeFileSync(file("alert"), "url");
+        writeFileSync(file("reason"), "its own");
+        writeFileSync(file("bin/curl"), `#!/bin/sh\ncat >>${file("told")}\n`, { mode: 0o755 });
+        const waiting = (success: number) => {
+            writeFileSync(file("status.json"), JSON.stringify({ lastSuccess: Math.floor(Date.now() / 1000) - success }));
+            const env = { PATH: `${file("bin")}:${process.env.PATH}` };
+            const { status, stderr } = spawnSync("sh", ["-c", `flock ${file(".lock")} sh ${file("backup")} run`], { encoding: "utf8", env });
+            expect([status, stderr]).toEqual([1, expect.stringContaining("another backup, drill or restore of this stack is running")]);
+            expect(readFileSync(file("reason"), "utf8")).toBe("its own");
+            return existsSync(file("told")) ? readFileSync(file("told"), "utf8") : "";
+        };
+        expect(waiting(60)).toBe("");
+        expect(waiting(7200)).toMatch(
+            /^\{"text":"a: backup: the newest complete set is of .*\. The last run did not begin: another backup, drill or restore/,
+        );
+    });
     test("does not take services that cannot be listed for stopped, nor for none that ever ran", () => {
         mkdirSync(file("before"));
         docker({ "--filter label=forwardemail.service=smtp": "exit 1" });

@@ -200,19 +200,32 @@ check_weekly() {
 }
 
 # --- what came of it ------------------------------------------------------------------------------------------------------------
-report() {
-    code=$1 now=$(date +%s) error=''
-    [ "$code" -eq 0 ] || error=$(reason)
-    success=$(jq -r '.lastSuccess // 0' "$here/status.json" 2>/dev/null)
+last_success() {
+    now=$(date +%s)
+    success=$(jq -r '.lastSuccess // 0' "$here/status.json" 2>/dev/null) || true
     success=\${success:-0}
+}
+tell_overdue() { # why there is no newer set
+    [ $((now - success)) -gt "$ALERT_AFTER" ] || return 0
+    newest='there is no complete set yet'
+    [ "$success" -eq 0 ] || newest="the newest complete set is of $(date -u -d "@$success")"
+    tell "$newest. The last run $1"
+}
+# One that holds the lock for too long, such as a drill that hangs, tells nobody of the sets that are not made meanwhile.
+kept_waiting() {
+    last_success
+    tell_overdue "did not begin: another backup, drill or restore is running"
+}
+report() {
+    code=$1 error=''
+    [ "$code" -eq 0 ] || error=$(reason)
+    last_success
     [ "\${complete:-no}" = no ] || success=$now # also when what came after it failed
-    if [ "$code" -ne 0 ] && [ $((now - success)) -gt "$ALERT_AFTER" ]; then
-        newest='there is no complete set yet'
-        [ "$success" -eq 0 ] || newest="the newest complete set is of $(date -u -d "@$success")"
-        tell "$newest. The last run failed: $error"
-    elif [ "\${complete:-no}" = yes ] && [ "$code" -ne 0 ]; then
-        tell "a set was made, and then: $error"
-    fi
+    case "\${complete:-no} $code" in
+        *" 0") ;;
+        yes*) tell "a set was made, and then: $error" ;;
+        *) tell_overdue "failed: $error" ;;
+    esac
     jq -n --argjson code "$code" --argjson at "$now" --argjson success "$success" --arg set "\${id:-}" --arg error "$error" \\
         --argjson seconds $((now - started)) --argjson pauseMs "\${pause:-null}" --argjson added "\${added:-null}" --arg mode "\${mode:-}" \\
         '{exitStatus: $code, at: $at, lastSuccess: $success, set: $set, error: $error, seconds: $seconds, pauseMs: $pauseMs, added: $added, mode: $mode}' >"$here/.status.new"
@@ -242,7 +255,7 @@ ended() {
 }
 
 run() {
-    take_lock # whoever does not get it has nothing to report, and nothing of others to end
+    take_lock kept_waiting # whoever does not get it has no status to write, and nothing of others to end
     started=$(date +%s)
     trap ended EXIT
     trap 'exit 143' HUP INT TERM

@@ -40,10 +40,10 @@ for program in docker jq rsync flock setsid; do
     command -v $program >/dev/null || failed "the Docker host has no $program. Fix: install it (apt-get install jq rsync util-linux)"
 done
 
-take_lock() {
+take_lock() { # what to do where another one has it
     exec 9>"$here/.lock"
     # The reason of the one that runs is its own.
-    flock -n 9 || { echo "error: backup: another backup, drill or restore of this stack is running. Fix: wait for it, or see systemctl status $STACK-backup" >&2; exit 1; }
+    flock -n 9 || { "\${1:-:}"; echo "error: backup: another backup, drill or restore of this stack is running. Fix: wait for it, or see systemctl status $STACK-backup" >&2; exit 1; }
     rm -f "$here/reason"
 }
 # What an earlier run left behind that was killed.
