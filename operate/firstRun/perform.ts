@@ -1,9 +1,9 @@
-import { Api, meaningOf } from "./api";
+import { Api, Refused, meaningOf } from "./api";
 import type { Seen } from "./application";
 import { mayDomainSend } from "./dnsSteps";
 import type { Guided } from "./guide";
 import { Step, pageOf } from "./place";
-import { aliasOf, missingRoles, ownAlias, systemHasPassword } from "./steps";
+import { aliasOf, canBeOwn, missingRoles, ownAlias, systemHasPassword } from "./steps";
 
 /** Does what can be done of a step over the application's API. What is refused is said in the application's words; the rest is by hand. */
 export async function perform(step: Step, seen: Seen, api: Api, guided: Guided): Promise<void> {
@@ -37,7 +37,12 @@ const passwordOf = (name: string, domain: string) => `/v1/domains/${domain}/alia
 
 async function mailbox(step: Step, seen: Seen, api: Api, { place, terminal }: Guided): Promise<string[]> {
     const domain = step.domain!;
-    const name = (await terminal.ask(`  Your own address, the part before @${domain}: `)).toLowerCase();
+    const ask = async () => (await terminal.ask(`  Your own address, the part before @${domain}: `)).toLowerCase();
+    let name = await ask();
+    while (name && !canBeOwn(name)) {
+        terminal.say(`  ${name}@${domain} is for a role, not somebody's own: take another, such as your name.`);
+        name = await ask();
+    }
     if (!name) return [];
     const stored = place.settings.profile === "full";
     if (!aliasOf(seen, name, domain)) {
@@ -81,10 +86,17 @@ async function system({ domain }: Step, seen: Seen, api: Api, guided: Guided): P
     return ["It has the password that the deployment knows."];
 }
 
-async function roles(_: Step, seen: Seen, api: Api, { place }: Guided): Promise<string[]> {
+async function roles(_: Step, seen: Seen, api: Api, { place, terminal }: Guided): Promise<string[]> {
     const own = ownAlias(seen, place)!;
     const to = `${own.name}@${own.domain}`;
-    const missing = missingRoles(seen, place);
-    for (const { name, domain } of missing) await api.call("POST", `/v1/domains/${domain}/aliases`, { name, recipients: [to] });
-    return missing.map(({ name, domain }) => `${name}@${domain} goes to ${to}.`);
+    for (const { name, domain } of missingRoles(seen, place)) {
+        try {
+            await api.call("POST", `/v1/domains/${domain}/aliases`, { name, recipients: [to] });
+            terminal.say(`  ${name}@${domain} goes to ${to}.`);
+        } catch (error) {
+            if (!(error instanceof Refused)) throw error;
+            terminal.say(`  ${name}@${domain}: ${meaningOf(error)}`); // such as of one that is there, and off; the others need not wait
+        }
+    }
+    return [];
 }

@@ -1,4 +1,4 @@
-import { ROLES } from "../roles";
+import { ROLES, isTaken } from "../roles";
 import type { Alias, Seen } from "./application";
 import { publishedStep, sendingStep, verifiedStep } from "./dnsSteps";
 import { Place, Step, command, mailDomains, pageOf } from "./place";
@@ -54,9 +54,12 @@ function domainStep(domain: string, { domains }: Seen, place: Place): Step {
 /** Local parts that are nobody's own. */
 const NOBODYS = [...ROLES, "support", "dmarc", "tlsrpt"];
 
+/** Whether a name can be somebody's own address: no role, and none that takes more than itself. */
+export const canBeOwn = (name: string): boolean => !NOBODYS.includes(name) && !/^[*/]/.test(name);
+
 /** The operator's own alias: the first that is no role, with a password where mail is kept here. */
 export function ownAlias({ aliases }: Seen, { settings: { domains, profile } }: Place): Alias | undefined {
-    const own = aliases.filter(({ name, domain, enabled }) => domain === domains[0] && enabled && !NOBODYS.includes(name) && !/^[*/]/.test(name));
+    const own = aliases.filter(({ name, domain, enabled }) => domain === domains[0] && enabled && canBeOwn(name));
     return profile === "full" ? own.find(({ mailbox, passwords }) => mailbox && passwords > 0) : own[0];
 }
 
@@ -118,7 +121,8 @@ export function missingRoles(seen: Seen, { settings }: Place): Array<{ name: str
         const reports = dns ? [...(dns.dmarc.reports ? [] : ["dmarc"]), ...(dns.tlsReports || !domains.includes(domain) ? [] : ["tlsrpt"])] : [];
         return [...ROLES, ...reports].map((name) => ({ name, domain }));
     });
-    return wanted.filter(({ name, domain }) => ![name, "*"].some((taken) => aliasOf(seen, taken, domain)?.enabled));
+    const names = (of: string) => seen.aliases.filter(({ domain, enabled }) => domain === of && enabled).map(({ name }) => name);
+    return wanted.filter(({ name, domain }) => !isTaken(names(domain), name));
 }
 
 function rolesStep(seen: Seen, place: Place): Step {

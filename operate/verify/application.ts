@@ -2,7 +2,7 @@ import { domainToASCII } from "node:url";
 import { answerIn, inMongo } from "../database";
 import { StoredDomain } from "../domainRecords";
 import { DockerAddress, Running, dockerAside } from "../health";
-import { ROLES } from "../roles";
+import { ROLES, isTaken } from "../roles";
 import { Check, Deployment, Finding, unknown } from "./check";
 import type { World } from "./world";
 
@@ -59,18 +59,7 @@ export function aliasesOf({ dns }: Deployment["settings"]): string[] {
 }
 
 /** Whether a domain of the application takes mail for a local part. */
-export const takes = ({ aliases }: HostedDomain, local: string): boolean =>
-    aliases.some((alias) => alias === "*" || alias === local || fits(alias, local));
-
-/** An alias may be a pattern, `/^(info|support)$/i`. */
-function fits(alias: string, local: string): boolean {
-    const [, pattern, flags] = /^\/(.*)\/([a-z]*)$/.exec(alias) ?? [];
-    try {
-        return pattern !== undefined && new RegExp(pattern, flags).test(local);
-    } catch {
-        return false; // one that only upstream's engine knows
-    }
-}
+export const takes = ({ aliases }: HostedDomain, local: string): boolean => isTaken(aliases, local);
 
 /** The application's name of a domain is in Unicode. */
 export const hosted = ({ domains }: Application, name: string): HostedDomain | undefined =>

@@ -140,6 +140,12 @@ describe("the next step", () => {
         expect(next({ ...DONE, aliases: [...without(...ROLES), alias("*@example.com")] })).toBeUndefined();
     });
 
+    test("an alias that is a pattern is somebody for the addresses that fit, as verify has it; one that is off is nobody", () => {
+        const pattern = alias("/^(postmaster|abuse|hostmaster|dmarc|tlsrpt)$/@example.com");
+        expect(next({ ...DONE, aliases: [...without(...ROLES), pattern] })).toBeUndefined();
+        expect(next({ ...DONE, aliases: [...without(...ROLES), { ...pattern, enabled: false }] })).toMatchObject({ is: "roles" });
+    });
+
     test("a forwarding stack wants no password of an alias, and a password of the domain for its own mail", () => {
         const forwarding: Place = { ...PLACE, settings: { ...PLACE.settings, profile: "forwarding" } };
         expect(next({ ...DONE, aliases: [...without(OWN), alias("ada@example.com")] }, forwarding)).toBeUndefined();
@@ -431,6 +437,29 @@ describe("the guide", () => {
         expect(text()).toContain(`User name ada@example.com, password ${SECRETS.own}`);
         expect(text()).toContain("a copy of its mail goes to ada@elsewhere.example");
         for (const secret of [SECRETS.token, SECRETS.system, "wrong"]) expect(text()).not.toContain(secret);
+    });
+
+    test("one address that is refused is told, and the others are made all the same", async () => {
+        const { calls, guided, text, state } = play({ aliases: without(...ROLES) }, [SECRETS.token], {
+            later: [() => state.aliases.push(ROLES[0])],
+        });
+        const { api } = guided;
+        guided.api = (token) => ({
+            call: (...args) =>
+                JSON.stringify(args[2])?.includes("postmaster") ? Promise.reject(new Refused(400, "400: It exists.")) : api(token).call(...args),
+        });
+        await guide(guided);
+        expect(text()).toContain(
+            "  postmaster@example.com: The application refuses it (400: It exists.).\n  abuse@example.com goes to ada@example.com.",
+        );
+        expect(calls).toHaveLength(ROLES.length); // all but that one, and the account's
+    });
+
+    test.each(["support", "postmaster", "DMARC", "*", "/a/"])("%s is nobody's own address: another is asked for", async (name) => {
+        const { calls, guided, text } = play({ aliases: without(OWN) }, [SECRETS.token, name, "ada", true]);
+        await guide(guided);
+        expect(text()).toContain(`${name.toLowerCase()}@example.com is for a role, not somebody's own`);
+        expect(calls.filter((call) => call.includes("/aliases"))).toHaveLength(2);
     });
 
     test("a password that nobody asked to see is not made", async () => {
