@@ -7,6 +7,7 @@ import { told } from "../../operate/foreignRecords";
 import { runAside } from "../../operate/health";
 import type { Running } from "../../operate/health";
 import type { Session } from "../../operate/session";
+import { versionCheck } from "../../operate/update/target";
 import { CHECKS, changedSince, chosen, memoryOf, table } from "../../operate/verify";
 import { Check, Report, Status, exitCode, runChecks } from "../../operate/verify/check";
 import { deployed } from "../../operate/verify/deployed";
@@ -326,6 +327,17 @@ test("TLSA records come in the form that they are declared in; a Node without is
     expect(await tlsaOf({ resolveTlsa: () => Promise.reject(Object.assign(new Error("none"), { code: "ENODATA" })) }, MX)).toEqual([]);
     await expect(tlsaOf({ resolveTlsa: () => Promise.reject(new Error("ETIMEOUT")) }, MX)).rejects.toThrow("ETIMEOUT");
     expect(tlsaOf({}, MX)).toBeUndefined();
+});
+
+test("after an update, another image fails of every service, and what watches them is none", async () => {
+    const watch = { ...running()[0], service: "prometheus", image: "prom/prometheus:v3.0.0" } as unknown as Running;
+    const verdictOf = async (containers: Running[]) =>
+        (await runChecks([versionCheck("mend")], deployment(), well({ containers: () => Promise.resolve(containers) })))[0].findings;
+    expect(await verdictOf([...running(), watch])).toEqual([]);
+    const [first, ...rest] = running();
+    expect(await verdictOf([watch, { ...first, image: "other" }, ...rest])).toEqual([
+        expect.objectContaining({ status: "fail", subject: first.service, got: "runs other", fix: "mend" }),
+    ]);
 });
 
 test("a rehearsal has a memory of its own", () => {
