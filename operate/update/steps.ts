@@ -14,7 +14,7 @@ import { newestOf, settingsOf } from "./versions";
 export async function begin(from: string, here: Run): Promise<Result> {
     const { options, session, command, log } = here;
     const { stack: name, version } = options;
-    const to = version ?? (await newestOf(session, name));
+    const to = version ?? aimOf(from, await newestOf(session, name));
     if (isOlder(to, from) && !options.force)
         throw new Error(
             `--version: ${to} is older than ${from}, which runs: its data may have been changed for it. Fix: ${command("restore", "--set ID")} with a set of ${to}; or add --force.`,
@@ -38,6 +38,9 @@ export async function begin(from: string, here: Run): Promise<Result> {
     if (!(await isAgreed(step, here))) return { outcome: "nothing to do", from, to };
     return finish({ ...step, set: await makeSet(here) }, "begun", here);
 }
+
+/** The newest release, where no other is named; what runs, where that is newer. */
+export const aimOf = (from: string, newest: string): string => (isOlder(newest, from) ? from : newest);
 
 /** Images that the operator named. */
 export const toldOf = ({ mongodb, redis }: Options): Pins => ({ ...(mongodb ? { mongodb } : {}), ...(redis ? { redis } : {}) });

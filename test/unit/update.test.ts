@@ -10,6 +10,7 @@ import { Held, Target, baseline, update } from "../../operate/update/core";
 import { pinsBack } from "../../operate/update/images";
 import { Journal, whyGivenUp } from "../../operate/update/journal";
 import { tell } from "../../operate/update/report";
+import { aimOf } from "../../operate/update/steps";
 import type { Finding, Report, Status } from "../../operate/verify/check";
 
 let folder: string;
@@ -181,6 +182,11 @@ test("a line that a power cut left half is none, and takes no other with it", ()
     journal.write({ ...STEP, what: "updated" });
     expect(journal.entries().map(({ what }) => what)).toEqual(["begun", "updated"]);
     expect(readFileSync(journal.file, "utf8")).toMatch(/\}\n\{"at": "20\n\{.*\}\n$/);
+});
+
+test("where what runs is newer than all that the lock file knows, an update that names no version stays with it", () => {
+    expect(aimOf("v3.0.0", "v2.0.0")).toBe("v3.0.0");
+    expect(aimOf("v1.0.0", "v2.0.0")).toBe("v2.0.0");
 });
 
 test("a stack that another operation holds ends the run, and the next one goes on where it was", async () => {
