@@ -19,7 +19,7 @@ verify). Where it is not well, it goes back to the images that ran. What the sta
 that was cut short is taken up by the next run. Log of all updates: .work/updates/.
 
   --stack NAME   default dev
-  --version TAG  default, the newest of the lock file (npm run images:update adds releases)
+  --version TAG  default, the newest of the lock file (npm run images:update adds releases); with --yes not one that was rolled back or failed
   --mongodb TAG  another release of MongoDB, of the next major too: one at a time, and it does not go back
   --redis TAG    another release of Redis, of a later major too, which does not go back
   --mongodb-features

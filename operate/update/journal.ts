@@ -65,6 +65,15 @@ export class Journal {
         return last;
     }
 
+    /** How such a step ended the last time, where it did not end well: this version from another one, or these very images alone. */
+    lastBad({ from, to, images }: Step): Entry | undefined {
+        const isSame = (one: Step) => one.to === to && (from === to ? one.from === to && pinsOf(one.images) === pinsOf(images) : one.from !== to);
+        const last = this.entries()
+            .filter((entry) => ["updated", "rolled back", "failed"].includes(entry.what) && isSame(entry))
+            .at(-1);
+        return last?.what === "updated" ? undefined : last;
+    }
+
     /** The machine that an update was begun on, where it is another: whether it still runs cannot be asked from here. */
     elsewhere({ process: { host } }: Entry): string | undefined {
         return host === this.me.host ? undefined : host;
@@ -74,6 +83,8 @@ export class Journal {
         return existsSync(this.file) ? readFileSync(this.file, "utf8") : "";
     }
 }
+
+const pinsOf = (images: ImageChange[] = []) => images.map(({ name, to }) => `${name} ${to}`).join();
 
 const isPhase = (entry: Entry): entry is Entry & { what: Phase } => entry.what === "begun" || entry.what === "going back";
 

@@ -14,7 +14,7 @@ import { newestOf, settingsOf } from "./versions";
 export async function begin(from: string, here: Run): Promise<Result> {
     const { options, session, command, log } = here;
     const { stack: name, version } = options;
-    const to = version ?? aimOf(from, await newestOf(session, name));
+    const { to, held } = version ? { to: version } : aimOf(from, await newestOf(session, name), here);
     if (isOlder(to, from) && !options.force)
         throw new Error(
             `--version: ${to} is older than ${from}, which runs: its data may have been changed for it. Fix: ${command("restore", "--set ID")} with a set of ${to}; or add --force.`,
@@ -23,9 +23,11 @@ export async function begin(from: string, here: Run): Promise<Result> {
     const settings = await settingsOf(to, session, name, told);
     const images = changedImages(await runningOf(session), settings.images, told);
     if (to === from && images.length === 0) {
-        log(`${from} runs already${version ? "" : ", and the lock file knows none that is newer"}.`);
+        log(`${from} runs already${version || held ? "" : ", and the lock file knows none that is newer"}.`);
         return { outcome: "nothing to do", from, to };
     }
+    const isNamed = version !== undefined || Object.keys(told).length > 0;
+    if (to === from && !isNamed && isHeld({ from, to, images }, here)) return { outcome: "nothing to do", from, to };
     await mustKnow({ from, images }, here);
     const resources = await resourcesOf(session.stack);
     await refuseDatabases({ ...session, settings }, resources);
@@ -39,8 +41,21 @@ export async function begin(from: string, here: Run): Promise<Result> {
     return finish({ ...step, set: await makeSet(here) }, "begun", here);
 }
 
-/** The newest release, where no other is named; what runs, where that is newer. */
-export const aimOf = (from: string, newest: string): string => (isOlder(newest, from) ? from : newest);
+/** The newest release, where no other is named; what runs, where that is newer, or where the newest was tried and nobody is asked. */
+export function aimOf(from: string, newest: string, here: Pick<Run, "options" | "journal" | "command" | "log">): { to: string; held?: true } {
+    if (newest === from || isOlder(newest, from)) return { to: from };
+    return isHeld({ from, to: newest }, here) ? { to: from, held: true } : { to: newest };
+}
+
+/** Whether it did not end well the last time, and nobody is there who could want it again: it would fail every night. Says so. */
+export function isHeld(step: Step, { options, journal, command, log }: Pick<Run, "options" | "journal" | "command" | "log">): boolean {
+    const bad = journal.lastBad(step);
+    if (!bad) return false;
+    const ended = bad.what === "failed" ? "failed" : "was rolled back";
+    const again = options.yes ? ` It is not tried again by itself: ${command("update", `--version ${step.to}`)} does it.` : "";
+    log(`${options.yes ? "" : "  warning: "}The update ${changesOf(bad)} ${ended} on ${bad.at}.${again}`);
+    return options.yes === true;
+}
 
 /** Images that the operator named. */
 export const toldOf = ({ mongodb, redis }: Options): Pins => ({ ...(mongodb ? { mongodb } : {}), ...(redis ? { redis } : {}) });

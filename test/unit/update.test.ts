@@ -10,7 +10,7 @@ import { Held, Target, baseline, update } from "../../operate/update/core";
 import { pinsBack } from "../../operate/update/images";
 import { Journal, whyGivenUp } from "../../operate/update/journal";
 import { tell } from "../../operate/update/report";
-import { aimOf } from "../../operate/update/steps";
+import { aimOf, isHeld } from "../../operate/update/steps";
 import type { Finding, Report, Status } from "../../operate/verify/check";
 
 let folder: string;
@@ -184,9 +184,43 @@ test("a line that a power cut left half is none, and takes no other with it", ()
     expect(readFileSync(journal.file, "utf8")).toMatch(/\}\n\{"at": "20\n\{.*\}\n$/);
 });
 
-test("where what runs is newer than all that the lock file knows, an update that names no version stays with it", () => {
-    expect(aimOf("v3.0.0", "v2.0.0")).toBe("v3.0.0");
-    expect(aimOf("v1.0.0", "v2.0.0")).toBe("v2.0.0");
+/** A run that asks nobody, and what it says. */
+function unattended(yes = true) {
+    const said: string[] = [];
+    return { said, options: { stack: "prod", yes }, journal, command, log: (line: string) => void said.push(line) };
+}
+
+test("where what runs is newer than all that the lock file knows, an update that names no version has nothing to do", () => {
+    expect(aimOf("v3.0.0", "v2.0.0", unattended())).toEqual({ to: "v3.0.0" });
+    expect(aimOf("v1.0.0", "v2.0.0", unattended())).toEqual({ to: "v2.0.0" });
+});
+
+test.each(["rolled back", "failed"] as const)("a version of which the last try %s is not taken again, unless somebody wants it", (what) => {
+    const here = unattended();
+    for (const one of ["begun", "going back", what] as const) journal.write({ ...STEP, what: one });
+    expect(aimOf("v1.0.0", "v2.0.0", here)).toEqual({ to: "v1.0.0", held: true });
+    expect(here.said).toEqual([
+        expect.stringMatching(
+            /^The update from v1\.0\.0 to v2\.0\.0 (was rolled back|failed) on 20.*: npm run update -- --stack prod --version v2\.0\.0 does it\.$/,
+        ),
+    ]);
+    expect(aimOf("v1.0.0", "v2.1.0", here)).toEqual({ to: "v2.1.0" });
+    const asked = unattended(false);
+    expect(aimOf("v1.0.0", "v2.0.0", asked)).toEqual({ to: "v2.0.0" });
+    expect(asked.said).toEqual([expect.stringMatching(/^ {2}warning: The update from v1\.0\.0 to v2\.0\.0 .*Z\.$/)]);
+    journal.write({ ...STEP, what: "updated" });
+    expect(aimOf("v1.0.0", "v2.0.0", here)).toEqual({ to: "v2.0.0" });
+});
+
+test("images that were taken back are not taken again by themselves; others are, and a version is another matter", () => {
+    const redis = (to: string) => [{ name: "redis" as const, from: "7.4.7@sha256:a", to }];
+    const alone = (to: string) => ({ from: "v1.0.0", to: "v1.0.0", images: redis(to) });
+    journal.write({ ...alone("7.4.8@sha256:b"), what: "rolled back" });
+    expect(isHeld(alone("7.4.8@sha256:b"), unattended())).toBe(true);
+    expect(isHeld(alone("7.4.8@sha256:c"), unattended())).toBe(false);
+    expect(isHeld({ ...STEP, to: "v1.0.0", from: "v0.9.0" }, unattended())).toBe(false);
+    journal.write({ ...STEP, images: redis("7.4.8@sha256:c"), what: "rolled back" });
+    expect(isHeld(alone("7.4.8@sha256:c"), unattended())).toBe(false);
 });
 
 test("a stack that another operation holds ends the run, and the next one goes on where it was", async () => {

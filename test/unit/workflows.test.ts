@@ -313,6 +313,19 @@ describe.each(NIGHTS)("a night by %s", (_, act) => {
     });
 });
 
+test("nightly.yml keeps the log of the updates from night to night, of those that went wrong too", () => {
+    const { steps } = NIGHTLY.jobs.update;
+    const at = (part: string) => steps.findIndex(({ id, uses }) => id === part || uses?.startsWith(`${part}@`));
+    const [restore, update, save] = [at("actions/cache/restore"), at("update"), at("actions/cache/save")];
+    expect([restore, update, save].every((place, index, all) => place > (all[index - 1] ?? -1))).toBe(true);
+    expect(save).toBe(update + 1);
+    expect(steps[save].if).toBe("always()");
+    const { "restore-keys": known, ...kept } = steps[restore].with!;
+    expect(kept).toEqual(steps[save].with);
+    expect(kept.path).toBe(".work/updates");
+    expect(kept.key.startsWith(known)).toBe(true);
+});
+
 describe("a night of the operator's own machine", () => {
     test("takes what was merged before, and updates nothing where it cannot", () => {
         cloned();
