@@ -1,7 +1,7 @@
 import * as auto from "@pulumi/pulumi/automation";
 import { dockerUrl, sshOptions } from "../components/server/connection";
 import { Settings } from "../components/settings/settings";
-import { servicesOf } from "../components/services/catalogue";
+import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { BOOT_SECONDS } from "../components/server/dockerHost";
 import { DOCKER, Observer, Running } from "./health";
 import { liveUp, onlyPreviewed } from "./live";
@@ -24,6 +24,9 @@ export interface Converged {
 /** How an update is shown: plain lines, or Pulumi's own display, which may ask before it changes anything. */
 export type Display = { live: false } | { live: true; yes: boolean };
 
+/** What is replaced where it is sick: all, or services alone, where what only watches them must not decide how it ends. */
+export type Mended = "all" | "services";
+
 /**
  * Brings a stack to what its config says, and says what is wrong where that fails.
  * `pulumi up` alone does not see that a container is gone or sick: Docker is asked first, what is missing is made
@@ -34,6 +37,7 @@ export async function converge(
     log: (line: string) => void,
     display: Display = { live: false },
     observer = DOCKER,
+    mended: Mended = "all",
 ): Promise<Converged> {
     const progress = new Progress(log);
     const nothing = { ok: false, changes: {}, outputs: {} };
@@ -47,7 +51,7 @@ export async function converge(
     const now = () => located(session.stack, session.settings);
     try {
         // On a bare server there is nothing to ask. What the state says is there has another identity, and is made anew.
-        const repair = found.bare ? NONE : await findBroken({ stack: session.stack, settings: found.settings }, log, observer);
+        const repair = found.bare ? NONE : await findBroken({ stack: session.stack, settings: found.settings }, log, observer, mended);
         const result = display.live ? await upLive(session, repair, display.yes, progress, log) : await upPlain(session, repair, progress);
         const settings = await now();
         if (found.silent || progress.changed.has("aws:ec2/instance:Instance")) await booted(settings, observer);
@@ -154,6 +158,7 @@ async function findBroken(
     { stack, settings }: Pick<Session, "stack" | "settings">,
     log: (line: string) => void,
     observer: Observer,
+    mended: Mended,
 ): Promise<Repair> {
     const { resources: before, pending } = await stateOf(stack);
     if (before.length === 0) return NONE;
@@ -161,7 +166,7 @@ async function findBroken(
     for (const { type, resource } of pending)
         log(`  warning: an operation was killed while ${type} of ${describe(resource.urn)}: look whether there is one that the stack does not know`);
     const running = observer.inspectStack(settings.name, settings.servers[0]);
-    const unhealthy = sick(before, running);
+    const unhealthy = sick(before, mended === "all" ? running : running.filter(isService));
     if (unhealthy.length > 0) log(`Unhealthy, to be replaced: ${unhealthy.map((urn) => urn.split("::").at(-1)).join(", ")}`);
     const volumes = observer.volumes(settings.servers[0]);
     const lost = before.filter(({ type, outputs }) => type === "docker:index/volume:Volume" && !volumes.includes(outputs?.name as string));
@@ -217,7 +222,10 @@ function strayContainers(resources: StateResource[], running: Running[]): Runnin
     return running.filter((c) => !known.has(c.container) && alive.has(c.service));
 }
 
-/** True when every service of the profile runs and is healthy; those that still start get their time. Says what is wrong with the others. */
+/**
+ * True when every service of the profile runs and is healthy; those that still start get their time. Says what is wrong with the others, and
+ * warns of what only watches them: mail goes on without it.
+ */
 export async function allHealthy(
     settings: Pick<Settings, "name" | "profile" | "servers" | "startTimeout">,
     log: (line: string) => void,
@@ -227,13 +235,15 @@ export async function allHealthy(
     const deadline = Date.now() + settings.startTimeout * 1000;
     for (;;) {
         const running = observer.inspectStack(settings.name, server);
-        const bad = running.filter((c) => c.health !== "healthy");
+        const bad = running.filter((c) => c.health !== "healthy" && isService(c));
+        const blind = running.filter((c) => !["healthy", "starting"].includes(c.health) && !isService(c));
         const missing = servicesOf(settings.profile).filter((service) => !running.some((c) => c.service === service));
         if (bad.some((c) => c.health === "starting") && Date.now() < deadline) {
             await new Promise((resolve) => setTimeout(resolve, 1000));
             continue;
         }
         for (const container of bad) for (const line of report(container, settings, observer)) log(line);
+        for (const container of blind) log(watcher(container, server, observer));
         for (const { service, container, restarts, health } of running)
             if (health === "healthy" && restarts > 0)
                 log(`  warning: ${service} is healthy now, but has restarted ${times(restarts)} since it was made: look at docker logs ${container}`);
@@ -258,6 +268,15 @@ function report(
         ...log.map((line) => `  | ${line}`),
         `  fix: ${fix ?? `look at docker logs ${container}; ${advice}`}`,
     ];
+}
+
+/** What watches the deployment is none of its services. */
+const isService = ({ service }: Running) => service in CATALOGUE;
+
+function watcher({ service, container, health }: Running, server: Settings["servers"][number], observer: Observer): string {
+    const { probe, fix } = observer.explain(container, server);
+    const advice = fix ?? `look at docker logs ${container}; the next \`npm run up\` replaces it`;
+    return `  warning: ${service}, which only watches, is ${health} (container ${container})${probe ? `: ${probe}` : ""}. Fix: ${advice}`;
 }
 
 const times = (count: number) => (count === 1 ? "once" : `${count} times`);

@@ -1,6 +1,6 @@
 import { CATALOGUE } from "../../components/services/catalogue";
 import { converge } from "../converge";
-import { Running, docker, inspectStack } from "../health";
+import { DOCKER, Running, docker, inspectStack } from "../health";
 import { located } from "../machines";
 import { Session, openSession } from "../session";
 import { Check, Finding, Report, runChecks } from "../verify/check";
@@ -43,7 +43,7 @@ export function targetOf(session: Session, stack: string, command: Command, log:
             // The dev stack falls back to it where a registry is gone meanwhile.
             if (!rehearse && opened.rehearsal) throw new Error("The registries cannot be reached any more. Fix: mend the network.");
             current = opened;
-            const { ok, locked } = await converge(current, log);
+            const { ok, locked } = await converge(current, log, { live: false }, DOCKER, "services");
             if (!locked) return ok;
             restore(); // an `up` of somebody else would take the version without a look
             throw new Held(

@@ -133,6 +133,30 @@ describe("waiting for health", () => {
     });
 });
 
+/** Docker, which sees beside these what watches them, too. */
+function watched(health: string, but: Record<string, Change> = {}) {
+    const view = docker({});
+    const watcher = { ...containers()[0], service: "prometheus", container: "x-prometheus", id: "prometheus", health } as unknown as Running;
+    view.observer.inspectStack = () => [...containers(but), watcher];
+    return view;
+}
+
+describe("what only watches the deployment", () => {
+    test.each(["unhealthy", "exited", "restarting"])("is a warning where it is %s, with its reason and its fix, and no failure", async (health) => {
+        const { observer } = watched(health);
+        observer.explain = () => ({ probe: "no answer", log: [] });
+        expect(await allHealthy(SETTINGS, log, observer)).toBe(true);
+        expect(said).toEqual([
+            `  warning: prometheus, which only watches, is ${health} (container x-prometheus): no answer. Fix: look at docker logs x-prometheus; the next \`npm run up\` replaces it`,
+        ]);
+    });
+
+    test("is not waited for, and hides no service that is sick", async () => {
+        expect([await allHealthy(SETTINGS, log, watched("starting").observer), said]).toEqual([true, []]);
+        expect(await allHealthy(SETTINGS, log, watched("unhealthy", { mx: { health: "unhealthy" } }).observer)).toBe(false);
+    });
+});
+
 const urn = (type: string, name: string) => `urn:pulumi:x::forwardemail::${type}::${name}`;
 const container = (service: string, more: object = {}) => ({
     urn: urn("docker:index/container:Container", `x-${service}`),
@@ -319,6 +343,16 @@ describe("converging", () => {
         expect((await run(sick, docker(now, {}))).ok).toBe(true);
         expect(sick.done).toEqual(["refresh and up x-mx x-api"]);
         expect(said).toEqual(["Unhealthy, to be replaced: x-mx, x-api"]);
+    });
+
+    test("an `up` replaces what watches where it is sick; an update leaves it alone, whose end it must not decide", async () => {
+        const both = [container("mx"), container("prometheus"), script("x-mongodb-claim"), VOLUME];
+        const sick = () => watched("unhealthy", { mx: { health: "unhealthy" } });
+        const up = stack(both);
+        await run(up, sick());
+        const update = stack(both);
+        await converge(update.session, log, { live: false }, sick().observer, "services");
+        expect([up.done, update.done]).toEqual([["refresh and up x-mx x-prometheus"], ["refresh and up x-mx"]]);
     });
 
     test("where a container is gone, the scripts that look at data and write files run again", async () => {
