@@ -16,7 +16,8 @@ Removes containers, network and files of a stack. Mail, databases, generated sec
 
   --stack NAME               default dev
   --delete-data DEPLOYMENT   also destroys mail, databases, secrets and keys, for good; backup sets, their bucket and their passphrase
-                             stay. DEPLOYMENT is the deployment's name (forwardemail-NAME), so that nobody does it by accident
+                             stay, and so do files in a data.directory. DEPLOYMENT is the deployment's name (forwardemail-NAME), so that
+                             nobody does it by accident
   --rehearse                 the stack's rehearsal, not the stack itself
   --leave-mta-sts            although senders have an MTA-STS policy that enforces, and refuse other servers for its max age
   --unlock                   removes the lock that a killed operation left behind
