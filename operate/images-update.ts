@@ -38,8 +38,9 @@ async function main(): Promise<void> {
     const file = path.resolve(PROJECT, values["lock-file"] ?? "images.lock.json");
     const lock = parseLock(readFileSync(file, "utf8"));
     const known = structuredClone(lock);
-    for (let at = 0; at < positionals.length; at += 2) add(lock, positionals[at], positionals[at + 1]);
-    if (values.newest) await addNewest(lock, Number(values["min-age"]), (line) => console.log(line));
+    const log = (line: string) => console.log(line);
+    for (let at = 0; at < positionals.length; at += 2) add(lock, positionals[at], positionals[at + 1], log);
+    if (values.newest) await addNewest(lock, Number(values["min-age"]), log);
     const failures = await resolveAll(lock);
     forgetUnresolved(lock, known);
     writeFileSync(file, `${JSON.stringify(lock, null, 4)}\n`);
@@ -47,10 +48,17 @@ async function main(): Promise<void> {
     process.exitCode = failures.length > 0 ? 1 : 0;
 }
 
-function add(lock: Lock, family: string, tag: string): void {
+/** Adds a release, or leaves it as it is. */
+export function add(lock: Lock, family: string, tag: string, log: (line: string) => void): void {
     if (!(family in lock)) throw new Error(`there is no image family "${family}"; wanted one of ${Object.keys(lock).join(", ")}`);
-    lock[family as ImageName].releases[tag] ??= { digest: null };
+    const { releases } = lock[family as ImageName];
+    if (tag in releases) return;
+    releases[tag] = { digest: null };
+    if (family === "forwardemail") log(`${tag} is added: ${notesOf(tag)}`);
 }
+
+/** What upstream says of a release. */
+const notesOf = (tag: string): string => `https://github.com/forwardemail/forwardemail.net/releases/tag/${tag}`;
 
 /** Adds the newest final release that is newer than all known ones, and old enough. Says which are not. */
 export async function addNewest(lock: Lock, minDays: number, log: (line: string) => void, now = Date.now()): Promise<void> {
@@ -62,7 +70,7 @@ export async function addNewest(lock: Lock, minDays: number, log: (line: string)
         const days = Math.floor((now - (await createdAt(repository, tag)).getTime()) / (24 * 3600 * 1000));
         if (days >= minDays) {
             releases[tag] = { digest: null };
-            log(`${tag} is new, ${days} days old: https://github.com/forwardemail/forwardemail.net/releases/tag/${tag}`);
+            log(`${tag} is new, ${days} days old: ${notesOf(tag)}`);
             return;
         }
         log(`${tag} is new, but only ${days} days old: left out until it is ${minDays}`);

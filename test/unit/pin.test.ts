@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Lock, lockSchema } from "../../components/settings/images";
-import { addNewest } from "../../operate/images-update";
+import { add, addNewest } from "../../operate/images-update";
 import { pinImages } from "../../operate/pin";
 import { hostOf, resolveDigest } from "../../operate/registry";
 
@@ -69,6 +69,16 @@ test.each([
     await addNewest(lock, days, (line) => lines.push(line), Date.parse("2026-11-26T13:00:00Z"));
     expect(Object.keys(lock.forwardemail.releases)).toEqual(expected);
     expect(lines).toEqual(said.map((line) => expect.stringContaining(line) as unknown));
+});
+
+test("a release that is added by its tag has the address of its notes told, once", () => {
+    const family = () => ({ repository: "x", releases: {} as Record<string, { digest: string | null }> });
+    const lock = { forwardemail: family(), redis: family() } as unknown as Lock;
+    const lines: string[] = [];
+    for (const name of ["forwardemail", "forwardemail", "redis"]) add(lock, name, "v2.16.0", (line) => lines.push(line));
+    expect(lines).toEqual(["v2.16.0 is added: https://github.com/forwardemail/forwardemail.net/releases/tag/v2.16.0"]);
+    expect(Object.keys(lock.redis.releases)).toEqual(["v2.16.0"]);
+    expect(() => add(lock, "mail", "v1", () => undefined)).toThrow('there is no image family "mail"');
 });
 
 test("a registry that does not answer is named", async () => {
