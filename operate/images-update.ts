@@ -4,9 +4,9 @@ import { parseArgs } from "node:util";
 import { ImageName } from "../components/services/catalogue";
 import { Lock, isOlder, newest, parseLock } from "../components/settings/images";
 import { createdAt, resolveDigest, tagsOf } from "./registry";
-import { PROJECT } from "./stackFile";
+import { PROJECT, lockFileOf, readStackFile } from "./stackFile";
 
-const HELP = `npm run images:update -- [--newest] [--min-age DAYS] [--lock-file FILE] [FAMILY TAG ...]
+const HELP = `npm run images:update -- [--newest] [--min-age DAYS] [--stack NAME | --lock-file FILE] [FAMILY TAG ...]
 
 Asks the registries which digest each known tag stands for now and writes it into images.lock.json. Stacks whose version is latest run the newest
 release of the file at their next \`up\`; for others, npm run update changes the version. MongoDB and Redis stay in their major release, whatever the
@@ -16,6 +16,7 @@ file has, until a stack is told another: npm run update -- --mongodb TAG.
                     blackbox_exporter, node_exporter or redis_exporter
   --newest          adds the newest release of Forward Email, where there is one that the file does not have
   --min-age DAYS    with --newest: leaves out releases that are younger, in which others may find a mistake first; default 3
+  --stack NAME      the lock file that this stack names (images.lockFile)
   --lock-file FILE  default images.lock.json
 `;
 
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
         options: {
             newest: { type: "boolean" },
             "min-age": { type: "string", default: "3" },
+            stack: { type: "string" },
             "lock-file": { type: "string" },
             help: { type: "boolean", short: "h" },
         },
@@ -35,7 +37,7 @@ async function main(): Promise<void> {
         return;
     }
     if (!/^\d{1,3}$/.test(values["min-age"])) throw new Error(`--min-age: got "${values["min-age"]}", wanted a whole number of days.`);
-    const file = path.resolve(PROJECT, values["lock-file"] ?? "images.lock.json");
+    const file = path.resolve(PROJECT, values["lock-file"] ?? lockFileOf(values.stack ? readStackFile(values.stack).config : {}));
     const lock = parseLock(readFileSync(file, "utf8"));
     const known = structuredClone(lock);
     const log = (line: string) => console.log(line);

@@ -2,15 +2,14 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { Lock, parseLock } from "../components/settings/images";
 import { resolveDigest } from "./registry";
-import { PROJECT } from "./stackFile";
+import { PROJECT, lockFileOf } from "./stackFile";
 
 /**
  * Digests for tags of the lock file that have none yet, looked up once and kept in `file`: the committed lock file stays as
  * it is. Answers the config that uses them; nothing where every tag is pinned already.
  */
 export async function pinImages(config: Record<string, unknown>, file: string, log: (line: string) => void): Promise<Record<string, unknown>> {
-    const images = (config["forwardemail:images"] ?? {}) as { lockFile?: string };
-    const lock = read(path.resolve(PROJECT, images.lockFile ?? "images.lock.json"));
+    const lock = read(path.resolve(PROJECT, lockFileOf(config)));
     const open = unpinned(lock);
     if (open.length === 0) return {};
     const known = knownDigests(file);
@@ -22,7 +21,7 @@ export async function pinImages(config: Record<string, unknown>, file: string, l
     }
     mkdirSync(path.dirname(file), { recursive: true });
     writeFileSync(file, `${JSON.stringify(lock, null, 4)}\n`);
-    return { "forwardemail:images": { ...images, lockFile: file } };
+    return { "forwardemail:images": { ...(config["forwardemail:images"] as object | undefined), lockFile: file } };
 }
 
 const read = (file: string): Lock => parseLock(readFileSync(file, "utf8"));

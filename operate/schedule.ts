@@ -8,7 +8,7 @@ import { Hands, lastNight, night, wasCutShort, writeRecord } from "./schedule/ni
 import { systemd } from "./schedule/timer";
 import { turnAt } from "./schedule/turn";
 import { openExisting } from "./session";
-import { PROJECT, readProject, readStackFile } from "./stackFile";
+import { PROJECT, lockFileOf, readProject, readStackFile } from "./stackFile";
 import { tell } from "./update/report";
 import { WORK } from "./workspace";
 
@@ -28,7 +28,7 @@ Where a night goes wrong, alertWebhook of the stack is told.
   --time-zone ZONE    such as Europe/Madrid; default, the machine's own
   --environment FILE  variables that Pulumi needs, NAME=value a line, readable by you alone (mode 0600): PULUMI_CONFIG_PASSPHRASE or
                       PULUMI_CONFIG_PASSPHRASE_FILE, PULUMI_BACKEND_URL and others
-  --commit            commits the version that runs, with images.lock.json. Where the branch has an upstream, pulls before and pushes after
+  --commit            commits the version that runs, with the lock file. Where the branch has an upstream, pulls before and pushes after
 `;
 
 interface Options {
@@ -137,7 +137,7 @@ function shown(name: string, stack: string, scheduler: Scheduler): string[] | un
 }
 
 async function runNow({ stack, environment, commit }: Options): Promise<number> {
-    readStackFile(stack); // it is there
+    const lockFile = lockFileOf(readStackFile(stack).config);
     if (environment !== undefined) {
         const file = path.resolve(environment);
         Object.assign(process.env, readEnvironment(file, [process.getuid?.() ?? 0, 0]));
@@ -150,7 +150,7 @@ async function runNow({ stack, environment, commit }: Options): Promise<number> 
     const wasCut = wasCutShort(record);
     const began = new Date().toISOString();
     writeRecord(record, { began });
-    const { status, said } = night({ stack, commit }, hands, wasCut);
+    const { status, said } = night({ stack, commit, lockFile }, hands, wasCut);
     writeRecord(record, { began, ended: new Date().toISOString(), status, said });
     end();
     console.log(`\n${nameOf(stack)}: ${said}.`);

@@ -28,6 +28,10 @@ export function readStackFile(stack: string): { config?: Record<string, unknown>
     return parseStackFile(path.basename(file), readFileSync(file, "utf8"));
 }
 
+/** The lock file that a stack's config names, from the folder of Pulumi.yaml. */
+export const lockFileOf = (config: Record<string, unknown> = {}): string =>
+    (config["forwardemail:images"] as { lockFile?: string } | null | undefined)?.lockFile ?? "images.lock.json";
+
 const QUOTES = 'a value that begins with * or @, or that ends with a colon, wants quotes, such as "*.example.com"';
 /** What usually causes an error of the yaml library. */
 const HINTS: Partial<Record<ErrorCode, string>> = {

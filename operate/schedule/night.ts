@@ -5,6 +5,8 @@ import * as path from "node:path";
 export interface Night {
     stack: string;
     commit: boolean;
+    /** The lock file that the stack names. */
+    lockFile: string;
 }
 
 /** How a night runs what it is made of, in the checkout. Both answer the exit status. */
@@ -28,13 +30,13 @@ const SAID: Record<number, string> = { 0: "updated", 3: "nothing to do", 4: "rol
  * repository, and a look at everything, drift included.
  * @param wasCut when the last night began, if it never ended: it could not tell that itself.
  */
-export function night({ stack, commit }: Night, hands: Hands, wasCut?: string): Result {
+export function night({ stack, commit, lockFile }: Night, hands: Hands, wasCut?: string): Result {
     const npm = (script: string, ...args: string[]) => hands.run("npm", "run", "-s", script, "--", ...args);
-    const repository = commit ? new Repository(stack, hands) : undefined;
+    const repository = commit ? new Repository(stack, lockFile, hands) : undefined;
     const wrong: string[] = repository?.begin() ?? [];
     let code: number | undefined;
     if (wrong.length === 0) {
-        if (npm("images:update", "--newest") !== 0) wrong.push("images:update");
+        if (npm("images:update", "--newest", "--stack", stack) !== 0) wrong.push("images:update");
         else code = npm("update", "--stack", stack, "--yes");
         if (code !== undefined && !(code in SAID)) wrong.push(`update (it ended with ${code})`);
     }
@@ -49,19 +51,21 @@ export function night({ stack, commit }: Night, hands: Hands, wasCut?: string): 
 
 /** The repository that the checkout is: no more of it is committed than an update writes. */
 class Repository {
-    private readonly files: string[];
+    private files: string[] = [];
     private isClean = false;
     private hasUpstream = false;
 
     constructor(
         private readonly stack: string,
+        private readonly lockFile: string,
         private readonly hands: Hands,
-    ) {
-        this.files = ["images.lock.json", `Pulumi.${stack}.yaml`];
-    }
+    ) {}
 
     /** Takes what was merged. Answers what went wrong. */
     begin(): string[] {
+        // A lock file of one's own may be elsewhere.
+        const isOurs = this.hands.ask("git", "ls-files", "--error-unmatch", "--", this.lockFile) === 0;
+        this.files = [...(isOurs ? [this.lockFile] : []), `Pulumi.${this.stack}.yaml`];
         this.isClean = this.hands.ask("git", "diff", "--quiet", "HEAD", "--", ...this.files) === 0;
         this.hasUpstream = this.hands.ask("git", "rev-parse", "--verify", "@{upstream}") === 0;
         return this.hasUpstream && this.hands.run("git", "pull", "--quiet", "--ff-only") !== 0 ? ["git pull"] : [];

@@ -5,7 +5,7 @@ import type { Settings } from "../../components/settings/settings";
 import { withConfig } from "../editStackFile";
 import { pinImages } from "../pin";
 import { DEV, Session } from "../session";
-import { PROJECT, readStackFile, settingsFrom } from "../stackFile";
+import { PROJECT, lockFileOf, readStackFile, settingsFrom } from "../stackFile";
 import { LOCAL } from "../workspace";
 import type { Pins } from "./images";
 
@@ -40,8 +40,7 @@ async function pinned({ rehearsal }: Session, stack: string): Promise<Config> {
 
 /** The newest release that the stack's lock file knows. */
 export async function newestOf(session: Session, stack: string): Promise<string> {
-    const images = ((await pinned(session, stack))[IMAGES] ?? {}) as { lockFile?: string };
-    const lock = parseLock(readFileSync(path.resolve(PROJECT, images.lockFile ?? "images.lock.json"), "utf8"));
+    const lock = parseLock(readFileSync(path.resolve(PROJECT, lockFileOf(await pinned(session, stack))), "utf8"));
     return newest(Object.keys(lock.forwardemail.releases).filter((tag) => /^v\d/.test(tag)));
 }
 

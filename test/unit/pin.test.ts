@@ -8,6 +8,7 @@ import { type Lock, lockSchema } from "../../components/settings/images";
 import { add, addNewest } from "../../operate/images-update";
 import { pinImages } from "../../operate/pin";
 import { hostOf, resolveDigest } from "../../operate/registry";
+import { lockFileOf } from "../../operate/stackFile";
 
 const DIGEST = `sha256:${"a".repeat(64)}`;
 /** A repository with an image for several platforms, and one without. */
@@ -101,6 +102,12 @@ test("tags without a digest are looked up once, beside the committed lock file",
     }
     expect(JSON.parse(readFileSync(file, "utf8")).forwardemail.releases["v1.0.0"].digest).toBe(DIGEST);
     expect(readFileSync(lockFile, "utf8")).toBe(committed);
+});
+
+test("a stack's lock file is the one that it names, or that of the project", () => {
+    const none = [undefined, {}, { "forwardemail:images": null }, { "forwardemail:images": { redis: "7.4.7" } }];
+    for (const config of none) expect(lockFileOf(config)).toBe("images.lock.json");
+    expect(lockFileOf({ "forwardemail:images": { lockFile: "own.json" } })).toBe("own.json");
 });
 
 test("Docker Hub's registry has another name than its images", () => {

@@ -353,7 +353,9 @@ describe("nights of one checkout", () => {
         const source = `import { turnAt } from ${JSON.stringify(path.resolve("operate/schedule/turn"))};
             turnAt(${JSON.stringify(file)}, () => {}).then(() => { console.log("held"); setTimeout(() => {}, 60_000); });`;
         writeFileSync(path.join(folder, "other.ts"), source);
-        const other = spawn(process.execPath, ["--import", require.resolve("tsx"), path.join(folder, "other.ts")], { stdio: ["ignore", "pipe", "inherit"] });
+        const other = spawn(process.execPath, ["--import", require.resolve("tsx"), path.join(folder, "other.ts")], {
+            stdio: ["ignore", "pipe", "inherit"],
+        });
         await once(other.stdout, "data");
         (await turnAt(file, () => (waited.push("third"), other.kill("SIGKILL"))))();
         expect(waited).toEqual(["second", "third"]);
@@ -373,7 +375,7 @@ describe("nights of one checkout", () => {
         expect(wasCutShort(record)).toBeUndefined();
         writeRecord(record, { began: "2026-11-24T01:00:00Z" });
         expect(wasCutShort(record)).toBe("2026-11-24T01:00:00Z");
-        const { status, said } = night({ stack: "dev", commit: false }, { run: () => 0, ask: () => 0 }, wasCutShort(record));
+        const { status, said } = night({ stack: "dev", commit: false, lockFile: "x" }, { run: () => 0, ask: () => 0 }, wasCutShort(record));
         expect([status, said]).toEqual([1, "updated; went wrong: the night that began 2026-11-24T01:00:00Z was cut short"]);
         writeRecord(record, { began: "2026-11-25T01:00:00Z", ended: "2026-11-25T01:10:00Z", status, said });
         expect(wasCutShort(record)).toBeUndefined();

@@ -32,10 +32,11 @@ const write = (name: string, text: string) => writeFileSync(path.join(repository
 const read = (name: string) => readFileSync(path.join(repository, name), "utf8");
 
 /** A repository with two stacks, and the one that it was cloned from. */
-function cloned() {
+function cloned(lockFile = "images.lock.json") {
     git("init", "-q");
     write("images.lock.json", "{}\n");
-    for (const stack of ["staging", "prod"]) write(`Pulumi.${stack}.yaml`, "version: v1\n");
+    write("own.lock.json", "{}\n");
+    for (const stack of ["staging", "prod"]) write(`Pulumi.${stack}.yaml`, `version: v1\nlockFile: ${lockFile}\n`);
     write("other", "as it was\n");
     git("add", "-A");
     git("commit", "-q", "-m", "begin");
@@ -66,7 +67,7 @@ function npm(codes: Record<string, number>, meanwhile = "") {
         "npm",
         `[ "$2" = -s ] && shift
 case $2 in
-images:update) echo '{"v2": 1}' >images.lock.json ;;
+images:update) file=$(sed -n 's/^lockFile: //p' "Pulumi.$6.yaml"); echo '{"v2": 1}' >"\${file:-images.lock.json}" ;;
 update) echo "version: v2" >"Pulumi.$5.yaml"; echo half-done >other; ${meanwhile} ;;
 esac
 case $2 in ${ends.join(" ")} esac`,
@@ -255,21 +256,21 @@ describe("deploy.yml", () => {
 });
 
 /** What the timer of an operator's own machine runs. */
-function ownNight(commit = true) {
+function ownNight(commit = true, lockFile = "images.lock.json") {
     const env = { ...process.env, HOME: folder, PATH: `${runner.bin}:${process.env.PATH}` };
     const by = (program: string, ...args: string[]) => spawnSync(program, args, { cwd: repository, env }).status ?? 1;
-    return night({ stack: "prod", commit }, { run: by, ask: by });
+    return night({ stack: "prod", commit, lockFile }, { run: by, ask: by });
 }
 
-const NIGHTS: Array<[string, () => number]> = [
+const NIGHTS: Array<[string, (lockFile?: string) => number]> = [
     ["nightly.yml", () => runner.runAll(NIGHTLY, "update", ["prod"])[0]],
-    ["npm run schedule -- run --commit", () => ownNight().status],
+    ["npm run schedule -- run --commit", (lockFile) => ownNight(true, lockFile).status],
 ];
 
 describe.each(NIGHTS)("a night by %s", (_, act) => {
     const scripts = () => runner.calls().map((call) => call.replace(/^npm run (-s )?/, ""));
     const VERIFY = "verify -- --stack prod";
-    const ALL = ["images:update -- --newest", "update -- --stack prod --yes", VERIFY];
+    const ALL = ["images:update -- --newest --stack prod", "update -- --stack prod --yes", VERIFY];
     const COMMIT = "prod: the version that runs since tonight";
 
     test.each([
@@ -286,6 +287,14 @@ describe.each(NIGHTS)("a night by %s", (_, act) => {
         expect(pushed()).toEqual([COMMIT, "begin"]);
         expect(git("show", "--name-only", "--format=", "origin/main").split("\n")).toEqual(["Pulumi.prod.yaml", "images.lock.json"]);
         expect(git("status", "--porcelain")).toBe("M other");
+    });
+
+    test("of a stack with a lock file of its own commits that one", () => {
+        cloned("own.lock.json");
+        npm({});
+        expect(act("own.lock.json")).toBe(0);
+        expect(scripts()).toEqual(ALL);
+        expect(git("show", "--name-only", "--format=", "origin/main").split("\n")).toEqual(["Pulumi.prod.yaml", "own.lock.json"]);
     });
 
     test("whose update failed commits nothing, is looked at, and fails", () => {
