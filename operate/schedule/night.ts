@@ -42,6 +42,7 @@ export function night({ stack, commit, lockFile }: Night, hands: Hands, wasCut?:
     }
     // What runs is known then; else the repository keeps what it says.
     if (code !== undefined && code in SAID) wrong.push(...(repository?.commit() ?? []));
+    else repository?.takeBack();
     if (![0, 3].includes(npm("verify", "--stack", stack))) wrong.push("verify"); // 3: something cannot be told from here
     const done = code !== undefined ? SAID[code] : undefined;
     if (wasCut) wrong.push(`the night that began ${wasCut} was cut short`);
@@ -66,14 +67,21 @@ class Repository {
         // A lock file of one's own may be elsewhere.
         const isOurs = this.hands.ask("git", "ls-files", "--error-unmatch", "--", this.lockFile) === 0;
         this.files = [...(isOurs ? [this.lockFile] : []), `Pulumi.${this.stack}.yaml`];
-        this.isClean = this.hands.ask("git", "diff", "--quiet", "HEAD", "--", ...this.files) === 0;
+        this.isClean = this.isAsCommitted(...this.files);
         this.hasUpstream = this.hands.ask("git", "rev-parse", "--verify", "@{upstream}") === 0;
         return this.hasUpstream && this.hands.run("git", "pull", "--quiet", "--ff-only") !== 0 ? ["git pull"] : [];
     }
 
+    /** New releases that nothing runs on: left there, they would keep the nights after from committing. */
+    takeBack(): void {
+        // A stack file that was changed may need them: to be looked at.
+        if (this.isClean && this.isAsCommitted(`Pulumi.${this.stack}.yaml`) && this.files.includes(this.lockFile))
+            this.hands.run("git", "checkout", "--quiet", "--", this.lockFile);
+    }
+
     /** Answers what went wrong. */
     commit(): string[] {
-        if (this.hands.ask("git", "diff", "--quiet", "HEAD", "--", ...this.files) === 0) return [];
+        if (this.isAsCommitted(...this.files)) return [];
         // Half of an operator's change, or what a night that was cut short left: to be looked at.
         if (!this.isClean) return [`commit (${this.files.join(" or ")} had changes before that are not committed: commit them, or undo them)`];
         const who = ["-c", "user.name=nightly", "-c", `user.email=nightly@${hostname()}`];
@@ -84,6 +92,10 @@ class Repository {
         // Somebody may have merged meanwhile.
         const isPushed = run("git", ...who, "pull", "--quiet", "--rebase", "--autostash") === 0 && run("git", "push", "--quiet") === 0;
         return isPushed ? [] : ["git push (the commit is in the checkout)"];
+    }
+
+    private isAsCommitted(...files: string[]): boolean {
+        return this.hands.ask("git", "diff", "--quiet", "HEAD", "--", ...files) === 0;
     }
 }
 

@@ -350,6 +350,30 @@ describe("a night of the operator's own machine", () => {
         expect(runner.calls()).toEqual(["npm run -s verify -- --stack prod"]);
     });
 
+    test.each<[string, Record<string, number>]>([
+        ["update", { update: 1 }],
+        ["list of releases", { "images:update": 1 }],
+    ])("whose %s failed takes back the lock file, which would keep the next one from committing", (_, codes) => {
+        cloned();
+        npm(codes, "git checkout -q Pulumi.prod.yaml");
+        expect(ownNight().status).toBe(1);
+        expect(read("images.lock.json")).toBe("{}\n");
+        npm({});
+        expect(ownNight()).toEqual({ status: 0, said: "updated" });
+    });
+
+    test("whose update failed leaves the lock file to a stack file that was changed, and to who has begun to change it", () => {
+        cloned();
+        npm({ update: 1 });
+        ownNight();
+        expect(read("images.lock.json")).toBe('{"v2": 1}\n');
+        git("checkout", "-q", ".");
+        write("images.lock.json", "mine\n");
+        npm({ update: 1 }, "git checkout -q Pulumi.prod.yaml");
+        ownNight();
+        expect(read("images.lock.json")).not.toBe("{}\n");
+    });
+
     test("updates, but does not commit what somebody has begun to change", () => {
         cloned();
         npm({});
