@@ -1,4 +1,3 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { parseArgs, styleText } from "node:util";
 import { openExisting } from "./session";
@@ -15,7 +14,7 @@ import { reportsCheck } from "./verify/reports";
 import { servicesCheck } from "./verify/services";
 import { daneCheck, tlsCheck } from "./verify/tls";
 import { theWorld } from "./verify/world";
-import { WORK } from "./workspace";
+import { WORK, keep, kept } from "./workspace";
 
 /** In the order in which one would look. */
 export const CHECKS: Check[] = [
@@ -75,10 +74,9 @@ export function chosen(only: string[] | undefined): Check[] {
 export const memoryOf = (stack: string, isRehearsal: boolean) => path.join(WORK, "verify", `${stack}${isRehearsal ? ".rehearsal" : ""}.json`);
 
 /** Keeps the reports for the next time; answers those of the last. */
-function remember(file: string, reports: Report[]): Report[] | undefined {
-    const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Report[]) : undefined;
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-    writeFileSync(file, JSON.stringify(reports), { mode: 0o600 });
+export function remember(file: string, reports: Report[]): Report[] | undefined {
+    const before = kept<Report[]>(file);
+    keep(file, reports);
     return before;
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { parse, stringify } from "yaml";
 import { PROJECT, readProject } from "./stackFile";
@@ -60,4 +60,22 @@ function passphraseFile(folder: string): string {
     const file = path.join(folder, "passphrase");
     if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString("base64url"), { mode: 0o600 });
     return file;
+}
+
+/** Writes a file of what a command keeps: in full or, where the power goes meanwhile, not at all. */
+export function keep(file: string, content: unknown): void {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    const whole = `${file}.${process.pid}`;
+    writeFileSync(whole, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+    renameSync(whole, file);
+}
+
+/** What `keep` wrote; undefined where there is none, `half` where it cannot be read. */
+export function kept<T>(file: string, half?: T): T | undefined {
+    if (!existsSync(file)) return undefined;
+    try {
+        return JSON.parse(readFileSync(file, "utf8")) as T;
+    } catch {
+        return half;
+    }
 }

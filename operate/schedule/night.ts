@@ -1,6 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
-import * as path from "node:path";
+import { keep, kept } from "../workspace";
 
 export interface Night {
     stack: string;
@@ -107,12 +106,10 @@ export interface NightRecord {
     said?: string;
 }
 
-export function writeRecord(file: string, record: NightRecord): void {
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-    writeFileSync(file, `${JSON.stringify(record)}\n`, { mode: 0o600 });
-}
+export const writeRecord = (file: string, record: NightRecord): void => keep(file, record);
 
-const readRecord = (file: string) => (existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as NightRecord) : undefined);
+/** One that was left half is of a night that was killed. */
+const readRecord = (file: string) => kept<NightRecord>(file, { began: "at an unknown time" });
 
 /** When the last night began, if it was killed. To be asked when none runs. */
 export function wasCutShort(file: string): string | undefined {

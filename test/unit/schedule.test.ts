@@ -370,6 +370,16 @@ describe("nights of one checkout", () => {
         vi.unstubAllEnvs();
     });
 
+    test.each(["", '{"began":"2026'])("count a record that was left half as one of a night that was killed: %j", (text) => {
+        const record = path.join(folder, "dev.json");
+        writeFileSync(record, text);
+        expect(wasCutShort(record)).toBe("at an unknown time");
+        expect(lastNight(record)).toMatch(/^began at an unknown time, and has not ended/);
+        writeRecord(record, { began: "2026-11-24T01:00:00Z" });
+        expect(wasCutShort(record)).toBe("2026-11-24T01:00:00Z");
+        expect(readdirSync(folder).filter((name) => name.startsWith("dev.json"))).toEqual(["dev.json"]);
+    });
+
     test("tell of one before that was killed", () => {
         const record = path.join(folder, "nightly/dev.json");
         expect(wasCutShort(record)).toBeUndefined();

@@ -1,14 +1,17 @@
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { told } from "../../operate/foreignRecords";
 import { runAside } from "../../operate/health";
 import type { Running } from "../../operate/health";
 import type { Session } from "../../operate/session";
 import { versionCheck } from "../../operate/update/target";
-import { CHECKS, changedSince, chosen, memoryOf, table } from "../../operate/verify";
+import { CHECKS, changedSince, chosen, memoryOf, remember, table } from "../../operate/verify";
 import { Check, Report, Status, exitCode, runChecks } from "../../operate/verify/check";
 import { deployed } from "../../operate/verify/deployed";
 import { dial } from "../../operate/verify/dial";
@@ -345,6 +348,15 @@ test("a rehearsal has a memory of its own", () => {
         expect.stringMatching(/verify\/prod\.json$/),
         expect.stringMatching(/verify\/prod\.rehearsal\.json$/),
     ]);
+});
+
+test("what the last run found is kept; what was left half counts as none", () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "verify-"));
+    const file = path.join(folder, "verify", "prod.json");
+    expect([remember(file, []), remember(file, [])]).toEqual([undefined, []]);
+    writeFileSync(file, '[{"id": "tl');
+    expect([remember(file, []), remember(file, [])]).toEqual([undefined, []]);
+    rmSync(folder, { recursive: true });
 });
 
 test("a check that hangs is unknown in time, and holds up no other", async () => {
