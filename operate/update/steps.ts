@@ -1,4 +1,7 @@
+import { CATALOGUE, servicesOf } from "../../components/services/catalogue";
 import { isOlder } from "../../components/settings/images";
+import type { Settings } from "../../components/settings/settings";
+import type { Running } from "../health";
 import { resourcesOf } from "../machines";
 import { refuse, refuseDatabases } from "../refusals";
 import { isAgreed, makeSet } from "./agree";
@@ -38,7 +41,9 @@ export async function begin(from: string, here: Run): Promise<Result> {
     if (from !== to) log(`  https://github.com/forwardemail/forwardemail.net/releases/tag/${to}`);
     for (const line of warnings(images)) log(`  warning: ${line}`);
     if (!(await isAgreed(step, here))) return { outcome: "nothing to do", from, to };
-    return finish({ ...step, set: await makeSet(here) }, "begun", here);
+    const set = await makeSet(here);
+    await mustStillRun([from], here);
+    return finish({ ...step, set }, "begun", here);
 }
 
 /** The newest release, where no other is named; what runs, where that is newer, or where the newest was tried and nobody is asked. */
@@ -76,16 +81,36 @@ export async function resume(entry: Entry & { what: Phase }, here: Run): Promise
     if (host)
         log(`  warning: it was begun on ${host} (process ${entry.process.pid}), which cannot be asked from here: see that it does not run there.`);
     if (!isBack) await settingsOf(to, session, options.stack, pinsForth(images));
-    await mustKnow(entry, here);
+    const known = await mustKnow(entry, here);
     await refuse(session);
     log(isBack ? `Back to ${from}` : `Update ${changesOf(entry)}`);
     if (!(await isAgreed(entry, here))) return { outcome: "nothing to do", from, to };
-    return finish(entry, what, here);
+    // What came in since the old set would be lost with it.
+    const isOld = !isBack && isUntouched(known, await runningOf(session));
+    const set = isOld ? ((await makeSet(here)) ?? entry.set) : entry.set;
+    await mustStillRun([from, to], here);
+    return finish({ ...entry, set }, what, here);
 }
 
-/** There must be a way back, before anything is written. */
-async function mustKnow({ from, images = [] }: Pick<Step, "from" | "images">, { options, session }: Run): Promise<void> {
-    await settingsOf(from, session, options.stack, pinsBack(images, [])).catch((error: Error) => {
+/** Whether every service is of these images still, so that nothing newer has seen the data. */
+export function isUntouched({ profile, images }: Pick<Settings, "profile" | "images">, running: Running[]): boolean {
+    const isOf = ({ service, image }: Running) => image === images[CATALOGUE[service].image].reference;
+    const services = running.filter(({ service }) => service in CATALOGUE);
+    return services.every(isOf) && servicesOf(profile).every((service) => services.some((one) => one.service === service));
+}
+
+/** Another run may have changed the version while this one asked, or made a set: going on could bring an older one. @throws Error */
+export async function mustStillRun(versions: string[], { session, command }: Pick<Run, "session" | "command">): Promise<void> {
+    const now = (await session.stack.outputs()).version?.value as string | undefined;
+    if (now === undefined || !versions.includes(now))
+        throw new Error(
+            `${now ?? "No version"} runs by now, and ${versions[0]} did before, so nothing was changed. Fix: look again: ${command("update")}`,
+        );
+}
+
+/** There must be a way back, before anything is written: its settings. */
+async function mustKnow({ from, images = [] }: Pick<Step, "from" | "images">, { options, session }: Run): Promise<Settings> {
+    return settingsOf(from, session, options.stack, pinsBack(images, [])).catch((error: Error) => {
         throw new Error(`There would be no way back to ${from}, which runs. ${error.message}`, { cause: error });
     });
 }

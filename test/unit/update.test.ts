@@ -4,13 +4,14 @@ import type { AddressInfo } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { CATALOGUE, servicesOf } from "../../components/services/catalogue";
 import { isOlder } from "../../components/settings/images";
 import { refuseOlder } from "../../operate/refusals";
 import { Held, Target, baseline, update } from "../../operate/update/core";
 import { pinsBack } from "../../operate/update/images";
 import { Journal, whyGivenUp } from "../../operate/update/journal";
 import { tell } from "../../operate/update/report";
-import { aimOf, isHeld } from "../../operate/update/steps";
+import { aimOf, isHeld, isUntouched, mustStillRun } from "../../operate/update/steps";
 import type { Finding, Report, Status } from "../../operate/verify/check";
 
 let folder: string;
@@ -182,6 +183,28 @@ test("a line that a power cut left half is none, and takes no other with it", ()
     journal.write({ ...STEP, what: "updated" });
     expect(journal.entries().map(({ what }) => what)).toEqual(["begun", "updated"]);
     expect(readFileSync(journal.file, "utf8")).toMatch(/\}\n\{"at": "20\n\{.*\}\n$/);
+});
+
+test("a version that another run has changed meanwhile is not written over", async () => {
+    const here = (version?: string) => ({ session: { stack: { outputs: async () => (version ? { version: { value: version } } : {}) } }, command });
+    const look = (versions: string[], version?: string) => mustStillRun(versions, here(version) as never);
+    await look(["v1.0.0"], "v1.0.0");
+    await look(["v1.0.0", "v2.0.0"], "v2.0.0");
+    await expect(look(["v1.0.0"], "v3.0.0")).rejects.toThrow(
+        "v3.0.0 runs by now, and v1.0.0 did before, so nothing was changed. Fix: look again: npm run update -- --stack prod",
+    );
+    await expect(look(["v1.0.0"])).rejects.toThrow("No version runs by now");
+});
+
+test("an update that was cut short has a new set where it has changed nothing yet, and the old one where it may have", () => {
+    const images = (tag: string) =>
+        Object.fromEntries(["forwardemail", "mongodb", "redis", "nginx"].map((name) => [name, { reference: `${name}:${tag}` }]));
+    const known = { profile: "full", images: images("v1") } as never;
+    const all = servicesOf("full").map((service) => ({ service, image: `${CATALOGUE[service].image}:v1` }));
+    const watcher = { service: "prometheus", image: "prometheus:v3" };
+    expect(isUntouched(known, [...all, watcher] as never)).toBe(true);
+    expect(isUntouched(known, all.slice(1) as never)).toBe(false);
+    expect(isUntouched(known, [...all, { ...all[0], image: "mongodb:v2" }] as never)).toBe(false);
 });
 
 /** A run that asks nobody, and what it says. */
