@@ -6,7 +6,8 @@ export const servicesCheck: Check = {
     id: "services",
     title: "every service runs, is healthy by its own protocol, and is the image that was pinned",
     source: "components/services/catalogue.ts",
-    async run({ settings, stack }, world) {
+    async run(deployment, world) {
+        const { settings, stack } = deployment;
         const running = await world.containers();
         const services = servicesOf(settings.profile).map((service): Finding => {
             const up = `npm run up -- --stack ${stack}`;
@@ -21,19 +22,19 @@ export const servicesCheck: Check = {
                 return { status: "warn", subject: service, got: `healthy, after ${restarts} restarts`, fix: `see why: docker logs ${container}` };
             return { status: "pass", subject: service, got: `healthy, ${tag}` };
         });
-        return [...services, await compatibility(settings, world)];
+        return [...services, await compatibility(deployment, world)];
     },
 };
 
 /** Data that stay behind their MongoDB keep its next major release from starting. */
-async function compatibility({ images }: Deployment["settings"], world: World): Promise<Finding> {
+async function compatibility({ settings: { images }, stack }: Deployment, world: World): Promise<Finding> {
     const subject = "mongodb's data";
     const { tag } = images.mongodb;
     try {
         const { compatibility: found } = await world.application();
         const expected = /^\d+\.\d+/.exec(tag)?.[0];
         if (!expected || found === expected) return { status: "pass", subject, got: `of ${found}` };
-        const fix = `when all has been well for a while: db.adminCommand({ setFeatureCompatibilityVersion: "${expected}", confirm: true }) in mongosh`;
+        const fix = `when all has been well for a while: npm run update -- --mongodb-features --stack ${stack}`;
         return { status: "warn", subject, expected: `of ${expected}`, got: `of ${found}`, fix };
     } catch (error) {
         return unknown(subject, (error as Error).message);

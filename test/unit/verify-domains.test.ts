@@ -219,5 +219,7 @@ describe("DNSSEC", () => {
 test("data of an older MongoDB are told, and a MongoDB that cannot be asked is unknown", async () => {
     const older = well({ application: () => Promise.resolve({ ...application(), compatibility: "6.0" }) });
     expect(await verdict("services", older)).toEqual(["warn mongodb's data"]);
+    const [{ findings }] = await runChecks(chosen(["services"]), deployment(), older);
+    expect(findings.at(-1)!.fix).toMatch(/: npm run update -- --mongodb-features --stack prod$/);
     expect(await verdict("services", silent())).toEqual(["unknown mongodb's data"]);
 });
