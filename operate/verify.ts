@@ -33,7 +33,7 @@ Ends with 0 when all is well (warnings may be told), 1 when something fails, 3 w
   --only CHECK   one check alone; may be given again: ${CHECKS.map(({ id }) => id).join(", ")}
   --all          shows each finding, not only those that want a look
   --json         prints the findings for a program
-  --since-last   shows what is another than the last time, and nothing where all is the same
+  --since-last   shows what is another than in the last run with it and without --only, and nothing where all is the same
   --rehearse     the stack's rehearsal, not the stack itself
 `;
 
@@ -54,10 +54,10 @@ async function main(): Promise<void> {
     const session = await openExisting(values.stack, { rehearse: values.rehearse }, (line) => console.error(line));
     const { deployment, ways } = await deployed(session, values.stack);
     const reports = await runChecks(checks, deployment, theWorld(deployment.settings, ways));
-    const before = values.only ? undefined : remember(memoryOf(values.stack, session.rehearsal !== undefined), reports);
-    const shown = values["since-last"] ? changedSince(before ?? [], reports) : reports;
+    const memory = memoryOf(values.stack, session.rehearsal !== undefined);
+    const shown = values["since-last"] ? sinceLast(memory, reports, checks) : reports;
     if (values.json) console.log(JSON.stringify(shown, null, 2));
-    else for (const line of table(shown, values.all ?? false)) console.log(line);
+    else if (shown.length > 0) for (const line of table(shown, values.all ?? false)) console.log(line);
     process.exitCode = exitCode(reports);
     // A preview that hangs would keep the process alive. What was printed is out by then: a pipe takes its time.
     process.stdout.write("", () => process.exit());
@@ -73,11 +73,11 @@ export function chosen(only: string[] | undefined): Check[] {
 /** What the last run found. A rehearsal is another deployment of the same name. */
 export const memoryOf = (stack: string, isRehearsal: boolean) => path.join(WORK, "verify", `${stack}${isRehearsal ? ".rehearsal" : ""}.json`);
 
-/** Keeps the reports for the next time; answers those of the last. */
-export function remember(file: string, reports: Report[]): Report[] | undefined {
-    const before = kept<Report[]>(file);
-    keep(file, reports);
-    return before;
+/** What is another than the last time that this was asked. Some checks alone are compared with it, and are not kept: the others would be new. */
+export function sinceLast(file: string, reports: Report[], checks: Check[]): Report[] {
+    const before = kept<Report[]>(file) ?? [];
+    if (checks.length === CHECKS.length) keep(file, reports);
+    return changedSince(before, reports);
 }
 
 /** Findings of another status than before, new ones, and what is well again. */
@@ -113,7 +113,7 @@ export function table(reports: Report[], all: boolean): string[] {
         const count = reports.flatMap(({ findings }) => findings).filter((one) => one.status === status).length;
         return `${count} ${status}`;
     });
-    return reports.length === 0 ? ["Nothing is another than the last time."] : [...lines, "", counts.join(", ")];
+    return [...lines, "", counts.join(", ")];
 }
 
 if (require.main === module)

@@ -11,7 +11,7 @@ import { runAside } from "../../operate/health";
 import type { Running } from "../../operate/health";
 import type { Session } from "../../operate/session";
 import { versionCheck } from "../../operate/update/target";
-import { CHECKS, changedSince, chosen, memoryOf, remember, table } from "../../operate/verify";
+import { CHECKS, changedSince, chosen, memoryOf, sinceLast, table } from "../../operate/verify";
 import { Check, Report, Status, exitCode, runChecks } from "../../operate/verify/check";
 import { deployed } from "../../operate/verify/deployed";
 import { dial } from "../../operate/verify/dial";
@@ -350,12 +350,17 @@ test("a rehearsal has a memory of its own", () => {
     ]);
 });
 
-test("what the last run found is kept; what was left half counts as none", () => {
+test("what the last whole run found is kept; some checks alone are compared with it; what was left half counts as none", () => {
     const folder = mkdtempSync(path.join(tmpdir(), "verify-"));
     const file = path.join(folder, "verify", "prod.json");
-    expect([remember(file, []), remember(file, [])]).toEqual([undefined, []]);
+    const report = (id: string, status: Status): Report => ({ id, title: "", source: "", findings: [{ status, subject: "x", got: "y" }] });
+    const all = [report("tls", "pass"), report("dane", "pass")];
+    expect(sinceLast(file, all, CHECKS)).toEqual(all);
+    expect(sinceLast(file, [report("tls", "pass")], chosen(["tls"]))).toEqual([]);
+    expect(sinceLast(file, [report("tls", "fail")], chosen(["tls"]))).toEqual([report("tls", "fail")]);
+    expect(sinceLast(file, all, CHECKS)).toEqual([]);
     writeFileSync(file, '[{"id": "tl');
-    expect([remember(file, []), remember(file, [])]).toEqual([undefined, []]);
+    expect([sinceLast(file, all, CHECKS), sinceLast(file, all, CHECKS)]).toEqual([all, []]);
     rmSync(folder, { recursive: true });
 });
 
