@@ -295,7 +295,7 @@ describe("backups", () => {
                 await sleep(500);
             }
             rmSync(stored);
-            expect(run.exitCode).toBe(0);
+            expect(run.exitCode, JSON.stringify(status())).toBe(0);
             expect([...limits]).toEqual(["900000000"]);
             const { seconds, added } = status() as { seconds: number; added: number };
             expect(added).toBeGreaterThan(mebibytes << 20);

@@ -16,7 +16,7 @@ const COMMANDS = Object.keys(npm.scripts).filter((name) => !DEVELOPERS.includes(
 /** Commands that are another one with an option, and show that one's help. */
 const SHORT_FOR: Record<string, string> = { rehearse: "up", "test:long": "test" };
 /** What a document may name though the repository does not have it: made by running, upstream's, or the reader's. */
-const ELSEWHERE = [".work", "setup.sh", "scripts", "backup", "OWNER"];
+const ELSEWHERE = [".work", "setup.sh", "docker-compose-self-hosted.yml", "scripts", "backup", "OWNER"];
 
 const read = (file: string) => readFileSync(path.join(PROJECT, file), "utf8");
 const DOCUMENTS = ["README.md", "README.es.md", "CONTRIBUTING.md", ...readdirSync(path.join(PROJECT, "docs")).map((name) => `docs/${name}`)].filter(
