@@ -5,7 +5,7 @@ import { records } from "../../components/dns/records";
 import type { Settings } from "../../components/settings/settings";
 import { SERVICE_NAMES } from "../../components/services/catalogue";
 import { SECRETS, hexKey } from "../../components/services/secrets";
-import { converge } from "../../operate/converge";
+import { allHealthy, converge } from "../../operate/converge";
 import type { Records } from "../../operate/domainRecords";
 import { findDomains } from "../../operate/domains";
 import { remove } from "../../operate/down";
@@ -249,10 +249,16 @@ function environmentSecrets(): string[] {
     return secret.map((line) => line.slice(line.indexOf("=") + 1).replace(/,$/, ""));
 }
 
-// One that is sick, too: test/long/deployment.test.ts.
-test("containers that were removed come back", async () => {
+test("containers that were removed come back, and one that is sick is replaced: it never turns green by itself", async () => {
+    const id = () => world.docker("inspect", "-f", "{{.Id}}", world.container("pop3")).trim();
+    const sick = id();
+    world.docker("kill", "--signal", "STOP", sick); // it hangs: its port is open, but nobody greets
+    await eventually("Docker notices", 60, async () => world.running().find((c) => c.service === "pop3")?.health === "unhealthy" || undefined);
+    expect(await allHealthy(world.session.settings, (line) => world.log.push(line))).toBe(false); // and says so, with its log
+    await world.session.stack.refresh(); // by itself, this makes Pulumi forget that something was wrong
     for (const service of ["mx", "redis", "web"]) world.docker("rm", "-f", "-v", world.container(service));
     expect((await world.up()).ok).toBe(true);
+    expect(id()).not.toBe(sick);
     const running = world.running().map((c) => c.service);
     expect(running.sort()).toEqual([...SERVICE_NAMES].sort());
     expect((await request(world.target, "", "/")).status).toBe(200);

@@ -1,8 +1,7 @@
 import { spawn } from "node:child_process";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SERVICE_NAMES } from "../../components/services/catalogue";
-import { allHealthy } from "../../operate/converge";
-import { eventually, openPorts, poll } from "../e2e/clients";
+import { openPorts, poll } from "../e2e/clients";
 import { World } from "../e2e/world";
 
 // What takes minutes, on a stack of its own: more broken releases than the one of `npm test`, a taken port, and a change of every port.
@@ -43,18 +42,6 @@ test("a release whose worker crashes fails the up and names it; the old release 
     expect(broken.ok).toBe(false);
     expect(broken.text).toMatch(/Service bree is (unhealthy|starting|restarting|exited).*\n(.*\n)*.* {2}\| /);
     expect((await world.up({ "forwardemail:version": "v2.15.1" })).ok).toBe(true);
-});
-
-test("a container that is sick is replaced: it never turns green by itself", async () => {
-    const id = () => world.docker("inspect", "-f", "{{.Id}}", world.container("pop3")).trim();
-    const sick = id();
-    world.docker("kill", "--signal", "STOP", sick); // it hangs: its port is open, but nobody greets
-    await eventually("Docker notices", 60, async () => world.running().find((c) => c.service === "pop3")?.health === "unhealthy" || undefined);
-    expect(await allHealthy(world.session.settings, (line) => world.log.push(line))).toBe(false); // and says so, with its log
-    await world.session.stack.refresh(); // by itself, this makes Pulumi forget that something was wrong
-    expect((await world.up()).ok).toBe(true);
-    expect(id()).not.toBe(sick);
-    expect(world.running()).toHaveLength(SERVICE_NAMES.length);
 });
 
 test("a volume that was lost is made anew and filled again", async () => {
