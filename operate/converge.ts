@@ -1,9 +1,9 @@
 import * as auto from "@pulumi/pulumi/automation";
 import { dockerUrl, sshOptions } from "../components/server/connection";
 import { Settings } from "../components/settings/settings";
-import { CATALOGUE, servicesOf } from "../components/services/catalogue";
+import { servicesOf } from "../components/services/catalogue";
 import { BOOT_SECONDS } from "../components/server/dockerHost";
-import { DOCKER, Observer, Running } from "./health";
+import { DOCKER, Observer, Running, isService } from "./health";
 import { liveUp, onlyPreviewed } from "./live";
 import { StateResource, located, openSecurityGroups, refreshMachines, stateOf } from "./machines";
 import { Progress, describe, knownFix } from "./progress";
@@ -269,9 +269,6 @@ function report(
         `  fix: ${fix ?? `look at docker logs ${container}; ${advice}`}`,
     ];
 }
-
-/** What watches the deployment is none of its services. */
-const isService = ({ service }: Running) => service in CATALOGUE;
 
 function watcher({ service, container, health }: Running, server: Settings["servers"][number], observer: Observer): string {
     const { probe, fix } = observer.explain(container, server);

@@ -3,7 +3,7 @@ import { ServerSettings } from "../components/settings/settings";
 import { execFile, spawnSync } from "node:child_process";
 import { promisify } from "node:util";
 import { SERVICE_LABEL, STACK_LABEL } from "../components/services/container";
-import { ServiceName } from "../components/services/catalogue";
+import { CATALOGUE, ServiceName } from "../components/services/catalogue";
 import { knownFix } from "./progress";
 
 /** A container of the stack as Docker sees it now. */
@@ -17,6 +17,9 @@ export interface Running {
     restarts: number;
     image: string;
 }
+
+/** What only watches the deployment is none of its services, though it has their label. */
+export const isService = ({ service }: Pick<Running, "service">): boolean => service in CATALOGUE;
 
 /** Every container of a stack, by its label. Throws with Docker's own message when Docker does not answer. */
 export function inspectStack(name: string, host?: DockerAddress): Running[] {

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { parseArgs } from "node:util";
 import { ImageName } from "../components/services/catalogue";
-import { Lock, isOlder, newest, parseLock } from "../components/settings/images";
+import { Lock, isOlder, newest, notesOf, parseLock } from "../components/settings/images";
 import { createdAt, resolveDigest, tagsOf } from "./registry";
 import { PROJECT, lockFileOf, readStackFile } from "./stackFile";
 
@@ -58,9 +58,6 @@ export function add(lock: Lock, family: string, tag: string, log: (line: string)
     releases[tag] = { digest: null };
     if (family === "forwardemail") log(`${tag} is added: ${notesOf(tag)}`);
 }
-
-/** What upstream says of a release. */
-const notesOf = (tag: string): string => `https://github.com/forwardemail/forwardemail.net/releases/tag/${tag}`;
 
 /** Adds the newest final release that is newer than all known ones, and old enough. Says which are not. */
 export async function addNewest(lock: Lock, minDays: number, log: (line: string) => void, now = Date.now()): Promise<void> {

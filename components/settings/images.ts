@@ -86,3 +86,6 @@ export function isOlder(one: string, other: string): boolean {
     const at = b.findIndex((number, place) => number !== (a[place] ?? 0));
     return at >= 0 && b[at] > (a[at] ?? 0);
 }
+
+/** Address of what upstream says of a release. */
+export const notesOf = (tag: string): string => `https://github.com/forwardemail/forwardemail.net/releases/tag/${tag}`;

@@ -1,7 +1,7 @@
 import { CATALOGUE, servicesOf } from "../../components/services/catalogue";
-import { isOlder } from "../../components/settings/images";
+import { isOlder, notesOf } from "../../components/settings/images";
 import type { Settings } from "../../components/settings/settings";
-import type { Running } from "../health";
+import { type Running, isService } from "../health";
 import { resourcesOf } from "../machines";
 import { refuse, refuseDatabases } from "../refusals";
 import { isAgreed, makeSet } from "./agree";
@@ -38,7 +38,7 @@ export async function begin(from: string, here: Run): Promise<Result> {
     const before = baseline(await look(session, name), command, log);
     const step = { from, to, before, ...(images.length > 0 ? { images } : {}) };
     log(`Update ${changesOf(step)}`);
-    if (from !== to) log(`  https://github.com/forwardemail/forwardemail.net/releases/tag/${to}`);
+    if (from !== to) log(`  ${notesOf(to)}`);
     for (const line of warnings(images)) log(`  warning: ${line}`);
     if (!(await isAgreed(step, here))) return { outcome: "nothing to do", from, to };
     const set = await makeSet(here);
@@ -95,7 +95,7 @@ export async function resume(entry: Entry & { what: Phase }, here: Run): Promise
 /** Whether every service is of these images still, so that nothing newer has seen the data. */
 export function isUntouched({ profile, images }: Pick<Settings, "profile" | "images">, running: Running[]): boolean {
     const isOf = ({ service, image }: Running) => image === images[CATALOGUE[service].image].reference;
-    const services = running.filter(({ service }) => service in CATALOGUE);
+    const services = running.filter(isService);
     return services.every(isOf) && servicesOf(profile).every((service) => services.some((one) => one.service === service));
 }
 

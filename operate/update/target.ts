@@ -1,6 +1,6 @@
 import { CATALOGUE } from "../../components/services/catalogue";
 import { converge } from "../converge";
-import { DOCKER, Running, docker, inspectStack } from "../health";
+import { DOCKER, Running, docker, inspectStack, isService } from "../health";
 import { located } from "../machines";
 import { Session, openSession } from "../session";
 import { Check, Finding, Report, runChecks } from "../verify/check";
@@ -23,7 +23,7 @@ export const versionCheck = (fix: string): Check => ({
     source: "components/services/catalogue.ts",
     async run({ settings }, world) {
         // What watches the deployment is none of its services, and no update brings it back.
-        const services = (await world.containers()).filter(({ service }) => service in CATALOGUE);
+        const services = (await world.containers()).filter(isService);
         return services.flatMap(({ service, image }): Finding[] => {
             const expected = settings.images[CATALOGUE[service].image].reference;
             return image === expected ? [] : [{ status: "fail", subject: service, expected, got: `runs ${image}`, fix }];
