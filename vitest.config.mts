@@ -5,7 +5,6 @@ const PATIENT = { testTimeout: 300_000, hookTimeout: 900_000 };
 
 export default defineConfig({
     test: {
-        maxWorkers: "100%", // by itself it leaves one processor idle, which is half of a small machine
         projects: [
             { test: { name: "unit", include: ["test/unit/**/*.test.ts"], ...PATIENT } },
             { test: { name: "plan", include: ["test/plan/**/*.test.ts"], isolate: false, ...PATIENT } },
