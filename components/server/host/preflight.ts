@@ -150,9 +150,9 @@ ports() {
     ! has docker || ours=$(docker ps --filter "label=forwardemail.stack=$STACK" --format '{{.Ports}}' 2>/dev/null)
     taken=
     for port in $PORTS; do
+        case " $ours" in *":$port->"*) continue ;; esac
         who=$(ss -Hltnp "sport = :$port" | sed -n 's/.*users:(("\\([^"]*\\)".*/\\1/p' | sort -u | tr '\\n' ' ')
         [ -n "$(ss -Hltn "sport = :$port")" ] || has_published "$port" || continue
-        case " $ours" in *":$port->"*) continue ;; esac
         taken="$taken$port (\${who:-a container }) "
     done
     if [ -n "$taken" ]; then say fail ports "taken: $taken" "stop these programs (ss -ltnp and docker ps show them); a mail server of the distribution goes with apt-get purge"
