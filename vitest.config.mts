@@ -5,8 +5,10 @@ const PATIENT = { testTimeout: 300_000, hookTimeout: 900_000 };
 
 export default defineConfig({
     test: {
+        maxWorkers: "100%", // by itself it leaves one processor idle, which is half of a small machine
         projects: [
-            { test: { name: "unit", include: ["test/unit/**/*.test.ts"], ...PATIENT } },
+            // Not isolated: each file would load Pulumi and its providers anew, which takes longer than its tests.
+            { test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, ...PATIENT } },
             { test: { name: "plan", include: ["test/plan/**/*.test.ts"], isolate: false, ...PATIENT } },
             // One Docker host, one stack, one story: the files run one after another, and so do their tests.
             ...["e2e", "long"].map((name) => ({
