@@ -6,7 +6,7 @@ import { awsConsole } from "../test/rig/aws/console";
 import { buildEngine } from "../test/rig/engine/build";
 import { isFree } from "../test/rig/forward";
 import { RigHost, startHost, stopHost } from "../test/rig/host";
-import { buildImages } from "../test/rig/images/build";
+import { buildImages, fetchParts } from "../test/rig/images/build";
 import { addMetrics, unbuiltMetrics } from "../test/rig/images/metrics";
 import { obstacle } from "../test/rig/obstacle";
 import { installProviders } from "../test/rig/providers/install";
@@ -39,7 +39,8 @@ export function hostName(role: string, folder = __dirname): string {
 export async function startRehearsal(name: string, directory: string, log: (line: string) => void): Promise<Rehearsal> {
     const reason = obstacle();
     if (reason) throw new Error(`The rehearsal cannot run here: ${reason}.`);
-    const engine = await buildEngine(log);
+    // The one waits for the network while the other compiles.
+    const [engine] = await Promise.all([buildEngine(log), fetchParts(log)]);
     const providers = path.join(directory, "bin");
     await installProviders(providers);
     const host = await startHost({ name, dir: directory, log });

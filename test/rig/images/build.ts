@@ -48,6 +48,12 @@ const services = ["web", "api", "bree", "smtp", "smtp-bree", "mx", "imap", "pop3
 
 export const tagOf = (name: string) => `forwardemail-rig/${name}`;
 
+/** Fetches what the stand-ins are made of, where it is not here yet. */
+export async function fetchParts(log: Log): Promise<void> {
+    await debianRoot(log);
+    for (const folder of ["base", "mongodb", "app"]) await npmInstall(folder, log);
+}
+
 /** Builds every stand-in and pushes it; does nothing when sources are unchanged and the registry still has them all. */
 export async function buildImages(args: BuildArgs): Promise<ImagesLock> {
     const programs = { lego: await buildLego(args.log), restic: await buildRestic(args.log) };
