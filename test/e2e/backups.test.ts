@@ -237,7 +237,8 @@ describe("backups", () => {
         test("a store that refuses, is full or is slow fails the run and leaves the services alone", async () => {
             const before = sets();
             const conf = path.join(folder(), "backup.conf");
-            appendFileSync(conf, "PATIENCE=15\n"); // restic goes on trying for a quarter of an hour
+            const text = readFileSync(conf, "utf8");
+            writeFileSync(conf, `${text}PATIENCE=15\n`); // restic goes on trying for a quarter of an hour
             for (const [how, said] of [
                 [{ refuseWrites: true }, /the key may not use the bucket/],
                 [{ full: true }, /the bucket is full/],
@@ -250,6 +251,7 @@ describe("backups", () => {
             await bucket.s3.disturb({ bytesPerSecond: 200_000 });
             script("run");
             await bucket.s3.disturb({});
+            writeFileSync(conf, text);
             expect(sets()).toHaveLength(before.length + 1);
         });
 

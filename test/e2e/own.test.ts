@@ -21,6 +21,7 @@ import { WORK } from "../../operate/workspace";
 import type { Release } from "../rig/images/debian";
 import { mayIssue } from "../rig/caa";
 import { type Vps, removeVps, startVps } from "../rig/vps";
+import { removeMachine, startMachine } from "../rig/vps/machine";
 import type { RigHost } from "../rig/host";
 import { policyId, policyText } from "../../components/dns/mtaSts";
 import { deliver, eventually, makeMailbox, poll, readImap, request as get, startSink, submit } from "./clients";
@@ -540,6 +541,49 @@ describe.skipIf(isReal)("backups", () => {
             place.shell("docker stop $(docker ps -qf label=forwardemail.service=bree)");
             expect(command("verify", "--only", "services")).toMatchObject({ status: 1, text: expect.stringMatching(/fail +bree: exited/) });
             place.shell("docker start $(docker ps -aqf label=forwardemail.service=bree)");
+        });
+
+    if (isLong)
+        test("another machine updates it at night by a timer of systemd, says how the night went, and forgets it when told", async () => {
+            const tools = process.env
+                .PATH!.split(":")
+                .filter((one) => ["pulumi", "pulumi-resource-command"].some((file) => existsSync(path.join(one, file))));
+            const variables = { ...environment(), PATH: [...tools, "/usr/sbin", "/usr/bin", "/sbin", "/bin"].join(":") };
+            const needed = ["PATH", "PULUMI_BACKEND_URL", "PULUMI_HOME", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_SKIP_UPDATE_CHECK"] as const;
+            const file = path.join(folder, "night.env");
+            writeFileSync(file, needed.map((name) => `${name}=${variables[name]}\n`).join(""), { mode: 0o600 });
+            const modules = path.resolve(execFileSync("npm", ["root", "--global"], { encoding: "utf8" }).trim());
+            const volumes = Object.fromEntries([PROJECT, folder, modules, ...tools].map((one) => [one, one]));
+            const rig = place.rig!;
+            const machine = await startMachine(rig, {
+                ...{ name: "operator", dir: path.join(WORK, "rehearsal-e2e", "vps"), docker: true, log: console.log },
+                volumes: { ...volumes, [process.execPath]: "/usr/bin/node" },
+            });
+            try {
+                machine.run(`ln -sf ${modules}/npm/bin/npm-cli.js /usr/bin/npm`);
+                const schedule = (verb: string) =>
+                    machine.run(`cd ${PROJECT} && PATH=${variables.PATH} npm run -s schedule -- ${verb} --stack ${STACK} 2>&1`);
+                const unit = `${NAME}-nightly`;
+                expect(schedule(`install --at 03:30 --environment ${file}`)).toMatch(
+                    /is installed\.$[^]*every night at 03:30[^]* next +\w+ .* 03:3\d:\d\d [^]* last +none yet/m,
+                );
+                expect(schedule(`install --at 03:30 --environment ${file}`)).toContain("nothing to change");
+                const env = { ...process.env, DOCKER_HOST: rig.dockerHost };
+                await promisify(execFile)("docker", ["exec", machine.name, "systemctl", "start", unit], { env }).catch(() => undefined);
+                const log = machine.run(`journalctl -u ${unit} -o cat --no-pager`);
+                expect(log).toContain("updated from v2.15.0 to v2.15.1.");
+                expect(log).not.toContain(variables.PULUMI_CONFIG_PASSPHRASE);
+                // The provided certificate has a day left, which verify calls too little.
+                expect(schedule("show")).toMatch(/^ {2}last +20.*Z: updated; went wrong: verify \(exit status 1\)/m);
+                expect(told.join()).toContain(`${unit}: updated; went wrong: verify`);
+                expect(schedule("remove")).toContain("is removed");
+                expect(machine.run(`systemctl list-unit-files '${NAME}*' --no-legend`)).toBe("");
+            } finally {
+                await removeMachine(rig, machine.name);
+            }
+            config = { ...config, "forwardemail:version": "v2.15.1" };
+            writeConfig(config);
+            expect(running().map((c) => c.image)).toEqual(expect.arrayContaining([expect.stringContaining(":v2.15.1@")]));
         });
 
     if (isLong)
