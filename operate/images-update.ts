@@ -12,7 +12,7 @@ Asks the registries which digest each known tag stands for now and writes it int
 release of the file at their next \`up\`; for others, npm run update changes the version. MongoDB and Redis stay in their major release, whatever the
 file has, until a stack is told another: npm run update -- --mongodb TAG.
 
-  FAMILY TAG        adds a release: FAMILY is forwardemail, mongodb, redis, nginx, lego, restic, prometheus,
+  FAMILY TAG        adds a release, or takes what its tag means by now, which a release of Forward Email does not by itself: FAMILY is forwardemail, mongodb, redis, nginx, lego, restic, prometheus,
                     blackbox_exporter, node_exporter or redis_exporter
   --newest          adds the newest release of Forward Email, where there is one that the file does not have
   --min-age DAYS    with --newest: leaves out releases that are younger, in which others may find a mistake first; default 3
@@ -43,7 +43,8 @@ async function main(): Promise<void> {
     const log = (line: string) => console.log(line);
     for (let at = 0; at < positionals.length; at += 2) add(lock, positionals[at], positionals[at + 1], log);
     if (values.newest) await addNewest(lock, Number(values["min-age"]), log);
-    const failures = await resolveAll(lock);
+    const named = positionals.flatMap((family, at) => (at % 2 === 0 ? [`${family} ${positionals[at + 1]}`] : []));
+    const failures = await resolveAll(lock, named, log);
     forgetUnresolved(lock, known);
     writeFileSync(file, `${JSON.stringify(lock, null, 4)}\n`);
     for (const failure of failures) console.error(failure);
@@ -84,23 +85,44 @@ function forgetUnresolved(lock: Lock, known: Lock): void {
         for (const [tag, { digest }] of Object.entries(releases)) if (!digest && !(tag in known[family as ImageName].releases)) delete releases[tag];
 }
 
-/** Fills in digests; a digest that moved is shown, what cannot be resolved stays as it was. */
-async function resolveAll(lock: Lock): Promise<string[]> {
+/**
+ * Fills in digests, and answers what could not be looked up and is needed. What is known already keeps its digest then: a tag that a registry
+ * has dropped must not stop the nights. A release of Forward Email keeps its digest, too, where its tag was moved, until somebody names it:
+ * of the same version, no update would see another image, look at it or take it back.
+ * @param named `FAMILY TAG` of what was asked for.
+ */
+export async function resolveAll(lock: Lock, named: string[], log: (line: string) => void, resolve = resolveDigest): Promise<string[]> {
     const failures: string[] = [];
-    for (const { repository, releases } of Object.values(lock)) {
+    const warnings: string[] = [];
+    let isAnswered = false;
+    for (const [family, { repository, releases }] of Object.entries(lock)) {
         for (const [tag, release] of Object.entries(releases)) {
+            const isNamed = named.includes(`${family} ${tag}`);
             try {
-                const digest = await resolveDigest(repository, tag);
-                const change = release.digest === digest ? "unchanged" : release.digest ? `moved from ${release.digest.slice(0, 19)}` : "new";
-                console.log(`${repository}:${tag}  ${digest.slice(0, 19)}  ${change}`);
+                const digest = await resolve(repository, tag);
+                isAnswered = true;
+                const isMoved = release.digest !== null && release.digest !== digest;
+                if (isMoved && family === "forwardemail" && !isNamed) {
+                    log(
+                        `${repository}:${tag}  ${short(release.digest!)}  kept; the tag means ${short(digest)} now: npm run images:update -- ${family} ${tag}`,
+                    );
+                    continue;
+                }
+                log(
+                    `${repository}:${tag}  ${short(digest)}  ${isMoved ? `moved from ${short(release.digest!)}` : release.digest ? "unchanged" : "new"}`,
+                );
                 release.digest = digest;
             } catch (error) {
-                failures.push((error as Error).message);
+                (release.digest && !isNamed ? warnings : failures).push((error as Error).message);
             }
         }
     }
+    if (!isAnswered) return [...failures, ...warnings];
+    for (const warning of warnings) log(`  warning: ${warning} What is known of it stays.`);
     return failures;
 }
+
+const short = (digest: string) => digest.slice(0, 19);
 
 if (require.main === module)
     main().catch((error: Error) => {

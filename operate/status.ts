@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { servicesOf } from "../components/services/catalogue";
+import { CATALOGUE, servicesOf } from "../components/services/catalogue";
 import { FOLDER_OF, sourceOf } from "../components/services/files";
 import type { ServerSettings, Settings } from "../components/settings/settings";
 import { inMongo } from "./database";
@@ -44,8 +44,16 @@ export async function screen(deployment: Deployment): Promise<string[]> {
         told("memory", host, ({ memory: [free, size] }) => `${gib(free)} of ${gib(size)} GiB free`),
         ...(server.engine && settings.firewall.bans.enabled ? [told("closed out", host, ({ bans }) => bansLine(bans))] : []),
     ]);
-    const { tag } = settings.images.forwardemail;
-    return [`${settings.name}  ${settings.host} at ${address}, version ${tag}, profile ${settings.profile}`, "", ...lines];
+    const version = versionOf(settings, await running.catch(() => []));
+    return [`${settings.name}  ${settings.host} at ${address}, ${version}, profile ${settings.profile}`, "", ...lines];
+}
+
+/** What runs, whatever the stack file says by now. */
+export function versionOf({ images: { forwardemail } }: Settings, running: Running[]): string {
+    const own = running.filter(({ service }) => CATALOGUE[service]?.image === "forwardemail");
+    const tags = [...new Set(own.map(({ image }) => /:([^/:@]+)(@|$)/.exec(image)?.[1] ?? image))].sort();
+    if (tags.length === 0) return `version ${forwardemail.tag} wanted`;
+    return `version ${tags.join(" and ")}${tags.join() === forwardemail.tag ? "" : ` (${forwardemail.tag} wanted)`}`;
 }
 
 const line = (label: string, text: string) => `${label.padEnd(13)}${text}`;

@@ -35,7 +35,7 @@ const MAJOR: Record<ImageName, string> = {
 export function selectImages(config: Config, lock: Lock, problems: Problem[], allowUnpinned = false): Record<ImageName, Image> {
     const pick = (name: ImageName, key: string, tag: string | undefined, isUnused = false): Image => {
         const { repository, releases } = lock[name];
-        if (tag?.includes("@")) return held(key, repository, tag, problems);
+        if (tag?.includes("@")) return { ...held(key, repository, tag, problems), ...better(name, tag, lock) };
         const wanted = tag ?? newest(Object.keys(releases).filter((known) => known.startsWith(MAJOR[name])));
         const known = Object.hasOwn(releases, wanted) ? releases[wanted] : undefined;
         if (known ? !known.digest && !allowUnpinned && !isUnused : !(isUnused && tag === undefined)) {
@@ -70,6 +70,16 @@ function held(key: string, repository: string, image: string, problems: Problem[
     if (tag === "" || !digest.safeParse(pinned).success)
         problems.push({ key, message: `got "${image}", wanted TAG or TAG@sha256: and 64 hexadecimal digits`, fix: "name a tag of the lock file" });
     return { tag, reference: `${repository}:${image}` };
+}
+
+/** What the lock file has by now instead of an image that is held: another digest of its tag, or a newer release. */
+function better(name: ImageName, image: string, lock: Lock): Pick<Image, "better"> {
+    const { repository, releases } = lock[name];
+    const [tag] = image.split("@");
+    const best = newest(Object.keys(releases).filter((known) => known.startsWith(MAJOR[name])));
+    const wanted = isOlder(tag, best) ? best : tag;
+    const known = Object.hasOwn(releases, wanted) ? releases[wanted].digest : null;
+    return known && `${wanted}@${known}` !== image ? { better: `${repository}:${wanted}@${known}` } : {};
 }
 
 /** Highest release by version number; pre-releases only where there is nothing else. */

@@ -116,6 +116,8 @@ export interface Image {
     tag: string;
     /** `repository:tag@sha256:…`: the tag is for the reader, the digest decides. One that is built has no digest here; see `applicationImage`. */
     reference: string;
+    /** What the lock file has by now instead, of an image that the config holds at a digest. */
+    better?: string;
 }
 
 /** The application's image, built from its source. */

@@ -89,8 +89,11 @@ class Repository {
         if (run("git", ...who, "commit", "--quiet", "--no-gpg-sign", "--message", message, "--", ...this.files) !== 0) return ["git commit"];
         if (!this.hasUpstream) return [];
         // Somebody may have merged meanwhile.
-        const isPushed = run("git", ...who, "pull", "--quiet", "--rebase", "--autostash") === 0 && run("git", "push", "--quiet") === 0;
-        return isPushed ? [] : ["git push (the commit is in the checkout)"];
+        if (run("git", ...who, "pull", "--quiet", "--rebase", "--autostash") !== 0) {
+            run("git", "rebase", "--abort"); // else the stack file has the marks of a conflict, and no command can read it
+            return ["git pull (the commit is in the checkout: git pull --rebase there, and push)"];
+        }
+        return run("git", "push", "--quiet") === 0 ? [] : ["git push (the commit is in the checkout)"];
     }
 
     private isAsCommitted(...files: string[]): boolean {

@@ -43,11 +43,12 @@ export const pinsForth = (images: ImageChange[] = []): Pins =>
  * What the config says on the way back: the recorded images. But a database whose new major release works stays with it: MongoDB supports
  * no binary downgrade of the Community Edition from 7.0 on (its release notes, "Downgrade 8.0 to 7.0"), and Redis does not read the files of a
  * newer one. One whose new release does not come up goes back: it refuses by itself what it cannot read.
+ * @param running Undefined where Docker could not be asked: then no database leaves its new major release.
  */
-export function pinsBack(images: ImageChange[] = [], running: Running[]): Pins {
+export function pinsBack(images: ImageChange[] = [], running: Running[] | undefined): Pins {
     return Object.fromEntries(
-        images.map(({ name, from }) => {
-            const found = runningImage(running, name);
+        images.map(({ name, from, to }) => {
+            const found = running ? runningImage(running, name) : { image: to, health: "healthy" };
             const stays = name !== "nginx" && found?.health === "healthy" && seriesOf(pinOf(found.image)) !== seriesOf(from);
             return [name, stays ? pinOf(found.image) : from];
         }),

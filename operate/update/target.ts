@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { CATALOGUE } from "../../components/services/catalogue";
 import { converge } from "../converge";
 import { DOCKER, Running, docker, inspectStack, isService } from "../health";
@@ -55,9 +56,22 @@ export function targetOf(session: Session, stack: string, command: Command, log:
             const { images } = await settingsOf(version, current, stack, pins);
             return look({ ...current, settings: { ...current.settings, images } }, stack, [...CHECKS, versionCheck(command("up"))]);
         },
-        back: async (images) => pinsBack(images, await runningOf(current)),
+        // A connection that is gone for a moment must not keep the old version away.
+        back: async (images) => pinsBack(images, await patiently(() => runningOf(current))),
         close: () => closePorts(current),
     };
+}
+
+/** Asks for a minute; undefined where nobody answers. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T | undefined> {
+    for (let tries = 0; tries < 12; tries++) {
+        try {
+            return await ask();
+        } catch {
+            await sleep(5000);
+        }
+    }
+    return undefined;
 }
 
 /** What runs of a stack. */

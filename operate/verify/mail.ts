@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Settings } from "../../components/settings/settings";
 import { CATALOGUE, EXCHANGER, publishedPorts, under } from "../../components/services/catalogue";
-import { Check, Finding, unknown } from "./check";
+import { Check, Deployment, Finding, unknown } from "./check";
 import type { World } from "./world";
 
 /** Nobody's, for ever (RFC 2606 §3). Its null MX (RFC 7505) keeps even an open relay from delivering anything. */
@@ -87,22 +87,37 @@ export const portsCheck: Check = {
     id: "ports",
     title: "the ports of the catalogue answer, and no other of ours",
     source: "components/services/catalogue.ts",
-    async run({ settings, addresses, isHere }, world) {
+    async run(deployment, world) {
+        const { settings, addresses, isHere } = deployment;
         const open = publishedPorts(settings.profile, settings.network.portOffset);
         const allowed = settings.firewall.allow.filter((port) => typeof port === "number");
         const closed = isHere ? [] : CLOSED.filter((port) => !open.includes(port) && !allowed.includes(port));
-        return (await Promise.all(addresses.map((address) => portsAt(address, open, closed, world)))).flat();
+        return (await Promise.all(addresses.map((address) => portsAt(address, open, closed, deployment, world)))).flat();
     },
 };
 
-async function portsAt(address: string, open: number[], closed: number[], world: World): Promise<Finding[]> {
+const subjectOf = (address: string) => (address.includes(":") ? `[${address}]` : address);
+
+export const SHUT = "the network of this machine lets nobody reach port 25, as many do: run this from elsewhere";
+
+/** Whether nobody else's port 25 answers either, of those that the preflight asks: then it tells nothing that ours does not. */
+export async function isShutHere({ settings, isHere }: Deployment, world: World): Promise<boolean> {
+    const others = settings.servers[0].reach.flatMap((target) => /^(.*):25$/.exec(target)?.[1] ?? []);
+    if (isHere || others.length === 0) return false;
+    const doors = await Promise.all(others.map((other) => world.dial.isOpen(other, 25)));
+    return !doors.includes("open");
+}
+
+async function portsAt(address: string, open: number[], closed: number[], deployment: Deployment, world: World): Promise<Finding[]> {
     const ports = [...open, ...closed];
     const doors = await Promise.all(ports.map((port) => world.dial.isOpen(address, port)));
     if (doors.includes("no way")) return [unknown(address, "this machine has no way to it")];
+    const isMuted = open.some((port, at) => doors[at] !== "open" && port === 25) && (await isShutHere(deployment, world));
     const wrong = ports.flatMap((port, at): Finding[] => {
         const wanted = open.includes(port);
         if ((doors[at] === "open") === wanted) return [];
-        const subject = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+        if (port === 25 && isMuted) return [unknown(`${subjectOf(address)}:25`, SHUT)];
+        const subject = `${subjectOf(address)}:${port}`;
         return wanted
             ? [{ status: "fail", subject, got: "does not answer", fix: "see the check services, and the provider's firewall" }]
             : [{ status: "fail", subject, got: "answers, and should be closed", fix: "see on the server who has it: ss -ltnp and docker ps" }];

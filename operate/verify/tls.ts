@@ -2,14 +2,19 @@ import { X509Certificate, createHash } from "node:crypto";
 import { CATALOGUE, ServiceName, servicesOf, under } from "../../components/services/catalogue";
 import { KEY_DIRECTORY } from "../../components/services/environment";
 import { certificateNames } from "../../components/settings/dns";
+import type { Settings } from "../../components/settings/settings";
 import { Check, Deployment, Finding, unknown } from "./check";
+import { SHUT, isShutHere } from "./mail";
 import type { World } from "./world";
 
 const DAY = 24 * 3600 * 1000;
-/** A renewal begins a month before the end, and is tried twice a day: less than this is a renewal that fails. */
-const ENOUGH = 21 * DAY;
-/** The same of a certificate that lives for a few days only, as a part of its life. */
-const ENOUGH_OF_LIFE = 1 / 5;
+/**
+ * A renewal begins a month before the end, and is tried twice a day: with less than this it fails, or nobody renews. The second figure is for a
+ * certificate that lives for a few days only, as a part of its life.
+ */
+const ENOUGH: [number, number] = [21 * DAY, 1 / 5];
+/** What nobody may overlook any more: a warning wakes nobody at night. */
+const NEARLY_OVER: [number, number] = [7 * DAY, 1 / 15];
 
 /** A port that shows the certificate, by a name that clients use there. */
 interface Door {
@@ -49,12 +54,15 @@ async function findingOf(door: Door, onDisk: Promise<string | undefined>, deploy
     const subject = `${name}:${port}`;
     const args = { address, port, servername: name, starttls, ca: outputs.authority as string | undefined };
     const shown = await world.dial.certificate(args).catch((error: Error) => error);
-    if (shown instanceof Error) return { status: "fail", subject, got: shown.message, fix: "see the check services" };
+    if (shown instanceof Error)
+        return port === 25 && (await isShutHere(deployment, world))
+            ? unknown(subject, SHUT)
+            : { status: "fail", subject, got: shown.message, fix: "see the check services" };
     const { certificate, problem, protocol } = shown;
     const [begin, end] = [certificate.validFrom, certificate.validTo].map((date) => Date.parse(date));
     const left = end - world.now().getTime();
     const days = Math.floor(left / DAY);
-    const renew = "see why the renewal fails: journalctl -u forwardemail-certificate on the server";
+    const renew = RENEW[deployment.settings.certificates.issuer];
     if (days < 0) return { status: "fail", subject, got: `expired ${-days} days ago`, fix: renew };
     if (!certificate.checkHost(name))
         return { status: "fail", subject, expected: name, got: certificate.subjectAltName ?? "no name", fix: `npm run up -- --stack ${stack}` };
@@ -72,8 +80,17 @@ async function findingOf(door: Door, onDisk: Promise<string | undefined>, deploy
             fix: `restart ${service} on the server`,
         };
     const got = `${days} days left, ${protocol}`;
-    return left < Math.min(ENOUGH, (end - begin) * ENOUGH_OF_LIFE) ? { status: "warn", subject, got, fix: renew } : { status: "pass", subject, got };
+    const isLess = ([of, ofLife]: typeof ENOUGH) => left < Math.min(of, (end - begin) * ofLife);
+    if (isLess(NEARLY_OVER)) return { status: "fail", subject, got, fix: renew };
+    return isLess(ENOUGH) ? { status: "warn", subject, got, fix: renew } : { status: "pass", subject, got };
 }
+
+/** What to do about a certificate that comes to its end, by who made it. */
+const RENEW: Record<Settings["certificates"]["issuer"], string> = {
+    acme: "see why the renewal fails: journalctl -u forwardemail-certificate on the server",
+    provided: "give another: certificates.chainFile, and pulumi config set --secret certificateKey; then npm run up",
+    "self-signed": "npm run up makes another",
+};
 
 /** Of a container that runs: no file can be read in another. */
 const RUNS = ["healthy", "starting", "unhealthy", "running"];

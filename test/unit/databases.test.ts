@@ -63,6 +63,8 @@ test("the config names on the way forward what the operator named, and on the wa
     const redis: ImageChange = { name: "redis", from: `7.4.7@${DIGEST}`, to: `7.4.8@${OTHER}` };
     expect(pinsForth([CHANGE, redis])).toEqual({ mongodb: "8.0.15" });
     expect(pinsBack([CHANGE, redis], [])).toEqual({ mongodb: CHANGE.from, redis: redis.from });
+    // Where Docker cannot be asked, what may have new data stays.
+    expect(pinsBack([CHANGE, redis], undefined)).toEqual({ mongodb: CHANGE.to, redis: redis.from });
 });
 
 test.each<[string, ImageChange, Running[], string]>([

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Lock, lockSchema } from "../../components/settings/images";
-import { add, addNewest } from "../../operate/images-update";
+import { add, addNewest, resolveAll } from "../../operate/images-update";
 import { pinImages } from "../../operate/pin";
 import { hostOf, resolveDigest } from "../../operate/registry";
 import { lockFileOf } from "../../operate/stackFile";
@@ -102,6 +102,30 @@ test("tags without a digest are looked up once, beside the committed lock file",
     }
     expect(JSON.parse(readFileSync(file, "utf8")).forwardemail.releases["v1.0.0"].digest).toBe(DIGEST);
     expect(readFileSync(lockFile, "utf8")).toBe(committed);
+});
+
+test("a lock file takes what moved, but of Forward Email only what is named, and keeps what cannot be looked up", async () => {
+    const [OLD, NEW] = ["a", "b"].map((digit) => `sha256:${digit.repeat(64)}`);
+    const lockOf = (digest: string | null): Lock =>
+        lockSchema.parse(
+            Object.fromEntries(Object.keys(lockSchema.shape).map((name) => [name, { repository: name, releases: { "v1.0.0": { digest } } }])),
+        );
+    const moved = () => Promise.resolve(NEW);
+    const lines: string[] = [];
+    const log = (line: string) => lines.push(line);
+    const one = lockOf(OLD);
+    expect(await resolveAll(one, [], log, moved)).toEqual([]);
+    expect([one.forwardemail, one.redis].map(({ releases }) => releases["v1.0.0"].digest)).toEqual([OLD, NEW]);
+    expect(lines[0]).toMatch(/^forwardemail:v1\.0\.0 {2}sha256:a+ {2}kept; .* npm run images:update -- forwardemail v1\.0\.0$/);
+    expect(await resolveAll(one, ["forwardemail v1.0.0"], log, moved)).toEqual([]);
+    expect(one.forwardemail.releases["v1.0.0"].digest).toBe(NEW);
+    // One registry that is down, or a tag that is gone there.
+    const partly = (repository: string) => (repository === "redis" ? Promise.reject(new Error("redis is gone.")) : moved());
+    expect(await resolveAll(one, [], log, partly)).toEqual([]);
+    expect(lines.at(-1)).toBe("  warning: redis is gone. What is known of it stays.");
+    expect(await resolveAll(one, ["redis v1.0.0"], log, partly)).toEqual(["redis is gone."]);
+    expect(await resolveAll(lockOf(null), [], log, partly)).toEqual(["redis is gone."]);
+    expect(await resolveAll(one, [], log, () => Promise.reject(new Error("no network")))).toHaveLength(Object.keys(one).length);
 });
 
 test("a stack's lock file is the one that it names, or that of the project", () => {

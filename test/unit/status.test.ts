@@ -5,8 +5,10 @@ import { AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { expect, test } from "vitest";
+import type { ServiceName } from "../../components/services/catalogue";
+import type { Running } from "../../operate/health";
 import { readStackFile, settingsFrom } from "../../operate/stackFile";
-import { FIGURES, backupLine, bansLine, figuresOf, screen } from "../../operate/status";
+import { FIGURES, backupLine, bansLine, figuresOf, screen, versionOf } from "../../operate/status";
 
 test("the script tells disk, memory and what backups left, and a folder that is not there is none of its concern", () => {
     const folder = mkdtempSync(path.join(tmpdir(), "status-"));
@@ -79,6 +81,7 @@ test("what nobody tells is unknown, and the rest is shown; a rejection that come
     server.close();
     process.off("unhandledRejection", note);
     expect(rejections).toEqual([]);
+    expect(shown[0]).toContain(`, version ${all.images.forwardemail.tag} wanted, `);
     expect(shown.slice(2)).toEqual([
         expect.stringMatching(/^services {5}unknown: \S/),
         expect.stringMatching(/^certificate {2}unknown: \S/),
@@ -87,4 +90,17 @@ test("what nobody tells is unknown, and the rest is shown; a rejection that come
         expect.stringMatching(/^disk {9}[\d.]+ of [\d.]+ GiB free$/),
         expect.stringMatching(/^memory {7}[\d.]+ of [\d.]+ GiB free$/),
     ]);
+});
+
+test("the version is the one that runs; another that the stack file has is told beside it", () => {
+    const settings = settingsFrom("dev", readStackFile("dev").config ?? {}, { allowUnpinned: true });
+    const { tag } = settings.images.forwardemail;
+    const of = (...images: Array<[ServiceName, string]>) =>
+        versionOf(
+            settings,
+            images.map(([service, image]) => ({ service, image }) as Running),
+        );
+    expect(of(["web", `ghcr.io/a/b:${tag}@sha256:0`], ["mongodb", "r/mongo:7.0.28"])).toBe(`version ${tag}`);
+    expect(of(["web", "127.0.0.1:5000/b:v1.0.0@sha256:0"], ["mx", `127.0.0.1:5000/b:${tag}`])).toBe(`version v1.0.0 and ${tag} (${tag} wanted)`);
+    expect(of()).toBe(`version ${tag} wanted`);
 });

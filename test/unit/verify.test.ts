@@ -43,11 +43,50 @@ const without = (service: string) => () => Promise.resolve(running().filter((one
 const changed = (service: string, change: Partial<Running>) => () =>
     Promise.resolve(running().map((one) => (one.service === service ? { ...one, ...change } : one)));
 
+const beside = (service: string, change: Partial<Running>) => () =>
+    Promise.resolve([...running(), ...running().flatMap((one) => (one.service === service ? [{ ...one, id: "stray", ...change }] : []))]);
+
+test("an image that is held although the lock file has a better one is told with both", async () => {
+    const { nginx } = settings.images;
+    const held = { ...settings, images: { ...settings.images, nginx: { ...nginx, better: "nginx:1.28.0@sha256:new" } } };
+    const [{ findings }] = await runChecks(chosen(["services"]), { ...deployment(), settings: held }, well());
+    expect(findings.filter(({ status }) => status !== "pass")).toEqual([
+        {
+            ...{ status: "warn", subject: "router", expected: "nginx:1.28.0@sha256:new", got: `held at ${nginx.reference}` },
+            fix: "take images.nginx out of Pulumi.prod.yaml, and npm run update -- --stack prod",
+        },
+    ]);
+});
+
+test("where the network lets nobody reach port 25, nobody can tell of ours; where others answer there, it is shut", async () => {
+    const { isOpen } = well().dial;
+    const refused = () => Promise.reject(new Error("does not answer"));
+    const certificate = (args: { port: number }) => (args.port === 25 ? refused() : well().dial.certificate(args as never));
+    const shut = {
+        isOpen: (address: string, port: number) => (port === 25 ? Promise.resolve("closed" as const) : isOpen(address, port)),
+        certificate,
+    };
+    const ours = {
+        ...shut,
+        isOpen: (address: string, port: number) => (address === IP ? shut.isOpen(address, port) : Promise.resolve("open" as const)),
+    };
+    for (const [dial, status] of [
+        [shut, "unknown"],
+        [ours, "fail"],
+    ] as const) {
+        expect(await verdict("ports", well({}, dial))).toEqual([`${status} ${IP}:25`]);
+        expect(await verdict("tls", well({}, dial))).toEqual([`${status} ${MX}:25`]);
+    }
+});
+
 describe("a deployment that is broken", () => {
     test.each<[string, string, () => World | Promise<World>, string[]]>([
         ["a service that is gone", "services", () => well({ containers: without("mx") }), ["fail mx"]],
         ["one that is sick", "services", () => well({ containers: changed("api", { health: "unhealthy" }) }), ["fail api"]],
         ["one of another image", "services", () => well({ containers: changed("web", { image: "other" }) }), ["warn web"]],
+        ["one that an update left behind", "services", () => well({ containers: beside("web", { image: "old" }) }), ["warn web"]],
+        ["one that is sick and left behind", "services", () => well({ containers: beside("web", { health: "unhealthy" }) }), ["fail web"]],
+        ["two of a service", "services", () => well({ containers: beside("web", {}) }), ["warn web"]],
         [
             "Docker that cannot be asked",
             "services",
@@ -141,6 +180,7 @@ describe("a deployment that is broken", () => {
     test.each<[string, (given: X509Certificate) => Promise<World> | World, Status]>([
         ["that has expired", async () => well({}, await shows(await certify(-1))), "fail"],
         ["that ends soon", async () => withDisk(await certify(16, undefined, 74)), "warn"],
+        ["that is nearly over", async () => withDisk(await certify(5, undefined, 85)), "fail"],
         ["of a few days that ends in hours", async () => withDisk(await certify(1, undefined, 5)), "warn"],
         ["of a year that ends soon", async () => withDisk(await certify(20, undefined, 345)), "warn"],
         ["for other names", async () => well({}, await shows(await certify(60, ["other.example.com"]))), "fail"],

@@ -71,16 +71,17 @@ export class Runner {
     }
 
     /**
-     * Runs a job's steps as GitHub does, up to the first that fails; those that use an action are left out.
+     * Runs a job's steps as GitHub does: after one that fails, those alone that say so. Those that use an action are left out.
      * @param context What expressions such as `${{ matrix.stack }}` stand for; one that is not there is an error.
      */
     run({ defaults, jobs }: Workflow, name: string, context: object): { status: number; said: string } {
         const job = jobs[name];
         const steps: Record<string, { outputs: Env }> = {};
         const values = () => ({ ...context, steps, runner: { temp: this.temp } });
-        let said = "";
+        let [said, ended] = ["", 0];
         for (const step of job.steps.filter(({ run }) => run !== undefined)) {
-            if (step.if !== undefined && !holds(step.if, values())) continue;
+            const isForced = step.if === "${{ !cancelled() }}";
+            if (!isForced && (ended !== 0 || (step.if !== undefined && !holds(step.if, values())))) continue;
             const output = path.join(this.folder, `output-${this.outputs++}`);
             writeFileSync(output, "");
             const own = { GITHUB_OUTPUT: output, GITHUB_STEP_SUMMARY: this.summary, RUNNER_TEMP: this.temp };
@@ -91,9 +92,9 @@ export class Runner {
             const { status, stdout, stderr } = spawnSync("bash", [...options, "-c", step.run!], { cwd: this.cwd, env, encoding: "utf8" });
             said += stdout + stderr;
             if (step.id) steps[step.id] = { outputs: outputsOf(readFileSync(output, "utf8")) };
-            if (status !== 0) return { status: status ?? 1, said };
+            if (status !== 0) ended ||= status ?? 1;
         }
-        return { status: 0, said };
+        return { status: ended, said };
     }
 
     /** The same for each stack of a matrix, one after another, as far as the job's strategy lets it. */
@@ -111,11 +112,11 @@ export class Runner {
 
 const outputsOf = (text: string): Env => Object.fromEntries(text.split("\n").flatMap((line) => (line ? [line.split(/=(.*)/s).slice(0, 2)] : [])));
 
-/** A secret that is not set is nothing, as on GitHub. */
+/** A secret that is not set is nothing, as on GitHub, and so is what a step says that did not run. */
 function filled(text: string, context: object): string {
     return `${text}`.replace(/\$\{\{ ([\w.-]+) \}\}/g, (_, name: string) => {
         const value = valueOf(name, context);
-        if (value === undefined && !name.startsWith("secrets.")) throw new Error(`the test says nothing of ${name}`);
+        if (value === undefined && !/^(secrets|steps)\./.test(name)) throw new Error(`the test says nothing of ${name}`);
         return `${value ?? ""}`;
     });
 }

@@ -309,7 +309,7 @@ describe.each(NIGHTS)("a night by %s", (_, act) => {
         cloned();
         npm({ "images:update": 1 });
         expect(act()).toBe(1);
-        expect(scripts().filter((call) => call !== VERIFY)).toEqual([ALL[0]]);
+        expect(scripts()).toEqual([ALL[0], VERIFY]);
         expect(pushed()).toEqual(["begin"]);
     });
 
@@ -397,7 +397,19 @@ describe("a night of the operator's own machine", () => {
     test("says that a commit could not be pushed", () => {
         cloned();
         npm({}, `rm -r '${path.join(folder, "origin.git")}'`);
-        expect(ownNight()).toEqual({ status: 1, said: "updated; went wrong: git push (the commit is in the checkout)" });
+        expect(ownNight()).toEqual({
+            status: 1,
+            said: "updated; went wrong: git pull (the commit is in the checkout: git pull --rebase there, and push)",
+        });
+    });
+
+    test("of which somebody has merged the opposite leaves files that can be read, and a branch", () => {
+        cloned();
+        git("clone", "-q", path.join(folder, "origin.git"), path.join(folder, "theirs"));
+        const merge = `echo 'version: v3' >Pulumi.prod.yaml && git ${ME.join(" ")} commit -qam merged && git push -q`;
+        npm({}, `(cd '${path.join(folder, "theirs")}' && ${merge})`);
+        expect(ownNight()).toMatchObject({ status: 1, said: expect.stringContaining("git pull (the commit is in the checkout") });
+        expect([read("Pulumi.prod.yaml"), git("symbolic-ref", "--short", "HEAD"), pushed()[0]]).toEqual(["version: v2\n", "main", "merged"]);
     });
 
     test.each([
