@@ -12,8 +12,8 @@ Asks the registries which digest each known tag stands for now and writes it int
 release of the file at their next \`up\`; for others, npm run update changes the version. MongoDB and Redis stay in their major release, whatever the
 file has, until a stack is told another: npm run update -- --mongodb TAG.
 
-  FAMILY TAG        adds a release, or takes what its tag means by now, which a release of Forward Email does not by itself: FAMILY is forwardemail, mongodb, redis, nginx, lego, restic, prometheus,
-                    blackbox_exporter, node_exporter or redis_exporter
+  FAMILY TAG        adds a release, or takes what its tag means by now, which a known release of Forward Email does not by itself.
+                    FAMILY is forwardemail, mongodb, redis, nginx, lego, restic, prometheus, blackbox_exporter, node_exporter or redis_exporter
   --newest          adds the newest release of Forward Email, where there is one that the file does not have
   --min-age DAYS    with --newest: leaves out releases that are younger, in which others may find a mistake first; default 3
   --stack NAME      the lock file that this stack names (images.lockFile)
