@@ -102,7 +102,15 @@ describe("a good config", () => {
         expect(tagOf().tag).toBe("7.0.28");
         expect(tagOf("8.0.15")).toEqual({ tag: "8.0.15", reference: `docker.io/library/mongo:8.0.15@sha256:${"8".repeat(64)}` });
         const held = `7.0.20@sha256:${"7".repeat(64)}`;
-        expect(tagOf(held)).toEqual({ tag: "7.0.20", reference: `docker.io/library/mongo:${held}` });
+        const { reference } = tagOf();
+        expect(tagOf(held)).toEqual({ tag: "7.0.20", reference: `docker.io/library/mongo:${held}`, better: reference });
+        const moved = `7.0.28@sha256:${"7".repeat(64)}`;
+        expect(tagOf(moved)).toMatchObject({ tag: "7.0.28", better: reference });
+        // What the lock file has is held to no one's harm, and another major release than ours has nothing better here.
+        expect([reference.replace(/^.*mongo:/, ""), `8.0.15@sha256:${"8".repeat(64)}`].map((one) => tagOf(one).better)).toEqual([
+            undefined,
+            undefined,
+        ]);
         rmSync(path.dirname(file), { recursive: true });
     });
 

@@ -77,7 +77,7 @@ const docker = (args: Pick<BuildArgs, "dockerHost">, argv: string[]) =>
 async function isPushed(args: BuildArgs, lock: ImagesLock): Promise<boolean> {
     const references = Object.values(lock).flatMap(({ repository, releases }) => Object.values(releases).map((r) => `${repository}@${r.digest}`));
     try {
-        for (const reference of references) await docker(args, ["pull", "--quiet", reference]);
+        await Promise.all(references.map((reference) => docker(args, ["pull", "--quiet", reference])));
         return true;
     } catch {
         return false;
