@@ -550,6 +550,9 @@ describe.skipIf(isReal)("backups", () => {
                 .filter((one) => ["pulumi", "pulumi-resource-command"].some((file) => existsSync(path.join(one, file))));
             const variables = { ...environment(), PATH: [...tools, "/usr/sbin", "/usr/bin", "/sbin", "/bin"].join(":") };
             const needed = ["PATH", "PULUMI_BACKEND_URL", "PULUMI_HOME", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_SKIP_UPDATE_CHECK"] as const;
+            // What an earlier run of this test left.
+            for (const left of ["nightly", "updates"])
+                for (const end of ["json", "jsonl"]) rmSync(path.join(WORK, left, `${STACK}.${end}`), { force: true });
             const file = path.join(folder, "night.env");
             writeFileSync(file, needed.map((name) => `${name}=${variables[name]}\n`).join(""), { mode: 0o600 });
             const modules = path.resolve(execFileSync("npm", ["root", "--global"], { encoding: "utf8" }).trim());
