@@ -5,6 +5,7 @@ import type { ServerSettings, Settings } from "../components/settings/settings";
 import { inMongo } from "./database";
 import { Running, dockerAside, inspectStackAside, runAside, scriptOn } from "./health";
 import { openExisting } from "./session";
+import { pinOf, tagOf } from "./update/images";
 import type { Deployment } from "./verify/check";
 import { deployed } from "./verify/deployed";
 import { dial } from "./verify/dial";
@@ -51,7 +52,7 @@ export async function screen(deployment: Deployment): Promise<string[]> {
 /** What runs, whatever the stack file says by now. */
 export function versionOf({ images: { forwardemail } }: Settings, running: Running[]): string {
     const own = running.filter(({ service }) => CATALOGUE[service]?.image === "forwardemail");
-    const tags = [...new Set(own.map(({ image }) => /:([^/:@]+)(@|$)/.exec(image)?.[1] ?? image))].sort();
+    const tags = [...new Set(own.map(({ image }) => tagOf(pinOf(image))))].sort();
     if (tags.length === 0) return `version ${forwardemail.tag} wanted`;
     return `version ${tags.join(" and ")}${tags.join() === forwardemail.tag ? "" : ` (${forwardemail.tag} wanted)`}`;
 }

@@ -36,7 +36,7 @@ export function selectImages(config: Config, lock: Lock, problems: Problem[], al
     const pick = (name: ImageName, key: string, tag: string | undefined, isUnused = false): Image => {
         const { repository, releases } = lock[name];
         if (tag?.includes("@")) return { ...held(key, repository, tag, problems), ...better(name, tag, lock) };
-        const wanted = tag ?? newest(Object.keys(releases).filter((known) => known.startsWith(MAJOR[name])));
+        const wanted = tag ?? newestOf(name, lock);
         const known = Object.hasOwn(releases, wanted) ? releases[wanted] : undefined;
         if (known ? !known.digest && !allowUnpinned && !isUnused : !(isUnused && tag === undefined)) {
             problems.push({
@@ -76,11 +76,13 @@ function held(key: string, repository: string, image: string, problems: Problem[
 function better(name: ImageName, image: string, lock: Lock): Pick<Image, "better"> {
     const { repository, releases } = lock[name];
     const [tag] = image.split("@");
-    const best = newest(Object.keys(releases).filter((known) => known.startsWith(MAJOR[name])));
+    const best = newestOf(name, lock);
     const wanted = isOlder(tag, best) ? best : tag;
     const known = Object.hasOwn(releases, wanted) ? releases[wanted].digest : null;
     return known && `${wanted}@${known}` !== image ? { better: `${repository}:${wanted}@${known}` } : {};
 }
+
+const newestOf = (name: ImageName, lock: Lock): string => newest(Object.keys(lock[name].releases).filter((tag) => tag.startsWith(MAJOR[name])));
 
 /** Highest release by version number; pre-releases only where there is nothing else. */
 export function newest(tags: string[]): string {

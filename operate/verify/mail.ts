@@ -96,8 +96,6 @@ export const portsCheck: Check = {
     },
 };
 
-const subjectOf = (address: string) => (address.includes(":") ? `[${address}]` : address);
-
 export const SHUT = "the network of this machine lets nobody reach port 25, as many do: run this from elsewhere";
 
 /** Whether nobody else's port 25 answers either, of those that the preflight asks: then it tells nothing that ours does not. */
@@ -116,8 +114,8 @@ async function portsAt(address: string, open: number[], closed: number[], deploy
     const wrong = ports.flatMap((port, at): Finding[] => {
         const wanted = open.includes(port);
         if ((doors[at] === "open") === wanted) return [];
-        if (port === 25 && isMuted) return [unknown(`${subjectOf(address)}:25`, SHUT)];
-        const subject = `${subjectOf(address)}:${port}`;
+        const subject = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+        if (port === 25 && isMuted) return [unknown(subject, SHUT)];
         return wanted
             ? [{ status: "fail", subject, got: "does not answer", fix: "see the check services, and the provider's firewall" }]
             : [{ status: "fail", subject, got: "answers, and should be closed", fix: "see on the server who has it: ss -ltnp and docker ps" }];

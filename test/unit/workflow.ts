@@ -78,7 +78,8 @@ export class Runner {
         const job = jobs[name];
         const steps: Record<string, { outputs: Env }> = {};
         const values = () => ({ ...context, steps, runner: { temp: this.temp } });
-        let [said, ended] = ["", 0];
+        let said = "";
+        let ended = 0;
         for (const step of job.steps.filter(({ run }) => run !== undefined)) {
             const isForced = step.if === "${{ !cancelled() }}";
             if (!isForced && (ended !== 0 || (step.if !== undefined && !holds(step.if, values())))) continue;
@@ -92,7 +93,7 @@ export class Runner {
             const { status, stdout, stderr } = spawnSync("bash", [...options, "-c", step.run!], { cwd: this.cwd, env, encoding: "utf8" });
             said += stdout + stderr;
             if (step.id) steps[step.id] = { outputs: outputsOf(readFileSync(output, "utf8")) };
-            if (status !== 0) ended ||= status ?? 1;
+            ended ||= status ?? 1;
         }
         return { status: ended, said };
     }
